@@ -1,0 +1,59 @@
+//! Names of models in the two list formats: Ollama's `/api/tags` and OpenAI's `/v1/models`.
+
+use ollamaflow_protocol::object::ApiFormat;
+use serde::Deserialize;
+
+/// Reads the names from a list's body.
+pub(super) fn names(format: ApiFormat, body: &[u8]) -> Result<Vec<String>, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Tags {
+        #[serde(default)]
+        models: Option<Vec<Tag>>,
+    }
+    #[derive(Deserialize)]
+    struct Tag {
+        name: String,
+    }
+    #[derive(Deserialize)]
+    struct List {
+        #[serde(default)]
+        data: Option<Vec<Model>>,
+    }
+    #[derive(Deserialize)]
+    struct Model {
+        id: String,
+    }
+    Ok(match format {
+        ApiFormat::OpenAI => {
+            let list: List = serde_json::from_slice(body)?;
+            list.data.unwrap_or_default().into_iter().map(|model| model.id).collect()
+        }
+        _ => {
+            let tags: Tags = serde_json::from_slice(body)?;
+            tags.models.unwrap_or_default().into_iter().map(|tag| tag.name).collect()
+        }
+    })
+}
+
+/// Where the list is.
+pub(super) fn path(format: ApiFormat) -> &'static str {
+    match format {
+        ApiFormat::OpenAI => "/v1/models",
+        _ => "/api/tags",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_list_formats_are_read_and_null_is_empty() {
+        let tags = br#"{"models":[{"name":"a:latest","size":1},{"name":"b:7b"}]}"#;
+        assert_eq!(names(ApiFormat::Ollama, tags).unwrap(), ["a:latest", "b:7b"]);
+        let list = br#"{"object":"list","data":[{"id":"x","object":"model"}]}"#;
+        assert_eq!(names(ApiFormat::OpenAI, list).unwrap(), ["x"]);
+        assert!(names(ApiFormat::OpenAI, br#"{"data":null}"#).unwrap().is_empty());
+        assert!(names(ApiFormat::Ollama, b"[]").is_err());
+    }
+}

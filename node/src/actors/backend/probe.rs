@@ -1,0 +1,135 @@
+//! The I/O of health checks and model discovery, by `awc`: control traffic, where its costs do not matter.
+
+use std::future::Future;
+use std::time::Duration;
+
+use awc::error::{PayloadError, SendRequestError};
+use awc::http::Method;
+use awc::{Client, Connector};
+use ollamaflow_protocol::object::{Backend, HealthCheckMethod};
+
+use super::models;
+use crate::upstream::{TlsError, tls_config};
+
+/// Largest list of models that is read.
+const MAX_MODELS_BYTES: usize = 8 * 1024 * 1024;
+/// Longest wait for a list of models; engines answer it slowly while they load.
+const MODELS_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Sends probes. One per backend actor.
+pub(super) struct Prober {
+    timeout: Duration,
+}
+
+/// Why a probe failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ProbeError {
+    #[error("the backend's certificate store cannot be used: {0}")]
+    Tls(#[from] TlsError),
+    #[error("{0}")]
+    Send(String),
+    #[error("the answer took longer than {0:?}")]
+    Timeout(Duration),
+    #[error("status {0}")]
+    Status(u16),
+    #[error("the answer broke off: {0}")]
+    Body(#[from] PayloadError),
+    #[error("the list of models is no such list: {0}")]
+    Models(#[from] serde_json::Error),
+}
+
+// === impl Prober ===
+
+impl Prober {
+    pub(super) fn new(timeout: Duration) -> Self {
+        Self { timeout }
+    }
+
+    /// One health check: any 2xx is a success. Redirects are not followed: the configured address must answer.
+    pub(super) fn probe(&self, config: &Backend) -> impl Future<Output = Result<(), ProbeError>> + 'static {
+        let method = match config.health_check_method {
+            HealthCheckMethod::Get => Method::GET,
+            HealthCheckMethod::Head => Method::HEAD,
+        };
+        let request = request(config, method, &config.health_check_url, self.timeout);
+        let timeout = self.timeout;
+        async move {
+            let exchange = async {
+                let mut response = request?.send().await.map_err(ProbeError::from)?;
+                let status = response.status();
+                if !status.is_success() {
+                    return Err(ProbeError::Status(status.as_u16()));
+                }
+                // The body is read and dropped, so that the server sees a whole exchange.
+                response.body().limit(MAX_MODELS_BYTES).await?;
+                Ok(())
+            };
+            actix_rt::time::timeout(timeout, exchange).await.unwrap_or(Err(ProbeError::Timeout(timeout)))
+        }
+    }
+
+    /// The names of the backend's models.
+    #[expect(clippy::unused_self, reason = "the prober is the one place where control requests start")]
+    pub(super) fn models(
+        &self,
+        config: &Backend,
+    ) -> impl Future<Output = Result<Vec<String>, ProbeError>> + 'static {
+        let format = config.api_format;
+        let request = request(config, Method::GET, models::path(format), MODELS_TIMEOUT);
+        async move {
+            let exchange = async {
+                let mut response = request?.send().await.map_err(ProbeError::from)?;
+                let status = response.status();
+                if !status.is_success() {
+                    return Err(ProbeError::Status(status.as_u16()));
+                }
+                let body = response.body().limit(MAX_MODELS_BYTES).await?;
+                Ok(models::names(format, &body)?)
+            };
+            let timeout = MODELS_TIMEOUT;
+            actix_rt::time::timeout(timeout, exchange).await.unwrap_or(Err(ProbeError::Timeout(timeout)))
+        }
+    }
+}
+
+// === impl ProbeError ===
+
+impl From<SendRequestError> for ProbeError {
+    fn from(e: SendRequestError) -> Self {
+        Self::Send(e.to_string())
+    }
+}
+
+/// A control request with the backend's own credentials. A fresh connection each, as the original's: a pooled
+/// one would prove less.
+fn request(
+    config: &Backend,
+    method: Method,
+    path: &str,
+    timeout: Duration,
+) -> Result<awc::ClientRequest, ProbeError> {
+    let mut connector = Connector::new().timeout(timeout);
+    if config.ssl {
+        connector = connector.rustls_0_23(tls_config(config.verify_tls)?);
+    }
+    let client = Client::builder().connector(connector).disable_redirects().timeout(timeout).finish();
+    let scheme = if config.ssl { "https" } else { "http" };
+    let host = if config.hostname.contains(':') && !config.hostname.starts_with('[') {
+        format!("[{}]", config.hostname)
+    } else {
+        config.hostname.clone()
+    };
+    let mut url = format!("{scheme}://{host}:{}{path}", config.port);
+    if let Some(query) = config.querystring.as_deref().filter(|query| !query.is_empty()) {
+        url.push(if path.contains('?') { '&' } else { '?' });
+        url.push_str(query);
+    }
+    let mut request = client.request(method, url).force_close();
+    if let Some(token) = &config.bearer_token {
+        request = request.bearer_auth(token.expose());
+    }
+    for (name, value) in &config.headers {
+        request = request.insert_header((name.as_str(), value.expose()));
+    }
+    Ok(request)
+}

@@ -1,0 +1,47 @@
+//! What the actors publish and the request path reads: hosts to frontends, identifiers to backends.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Guard};
+use ollamaflow_protocol::host::HostIndex;
+use ollamaflow_protocol::id::{BackendId, FrontendId};
+
+use super::backend::BackendHandle;
+use super::frontend::FrontendHandle;
+
+/// Published state of all actors. Reading takes no lock.
+#[derive(Debug, Default)]
+pub struct Directory {
+    current: ArcSwap<Entries>,
+}
+
+/// One consistent set of handles.
+#[derive(Debug, Default)]
+pub(super) struct Entries {
+    pub(super) hosts: HostIndex<Arc<FrontendHandle>>,
+    pub(super) frontends: BTreeMap<FrontendId, Arc<FrontendHandle>>,
+    pub(super) backends: BTreeMap<BackendId, Arc<BackendHandle>>,
+}
+
+// === impl Directory ===
+
+impl Directory {
+    /// The frontend that a `Host` header means.
+    pub fn frontend_for(&self, host: Option<&str>) -> Option<Arc<FrontendHandle>> {
+        self.current.load().hosts.find(host).cloned()
+    }
+
+    /// One backend's handle.
+    pub fn backend(&self, id: &BackendId) -> Option<Arc<BackendHandle>> {
+        self.current.load().backends.get(id).cloned()
+    }
+
+    pub(super) fn entries(&self) -> Guard<Arc<Entries>> {
+        self.current.load()
+    }
+
+    pub(super) fn publish(&self, entries: Entries) {
+        self.current.store(Arc::new(entries));
+    }
+}

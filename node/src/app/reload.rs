@@ -1,0 +1,32 @@
+//! `SIGHUP`: reads the settings' frontends and backends again and publishes them, without dropping a request.
+
+use actix_web::rt::signal::unix::{SignalKind, signal};
+
+use crate::catalog::CatalogPublisher;
+use crate::settings::{self, Sources};
+
+/// Serves hangup signals for ever. A file with errors changes nothing.
+pub(super) async fn on_hangup(sources: Sources, publisher: CatalogPublisher) {
+    let mut hangups = match signal(SignalKind::hangup()) {
+        Ok(hangups) => hangups,
+        Err(e) => {
+            tracing::warn!(error = %e, "SIGHUP cannot be received: changes of the file need a restart");
+            return;
+        }
+    };
+    while hangups.recv().await.is_some() {
+        let sources = sources.clone();
+        let loaded = actix_web::rt::task::spawn_blocking(move || settings::load(sources)).await;
+        match loaded {
+            Ok(Ok(loaded)) => {
+                for notice in &loaded.notices {
+                    tracing::warn!("{notice}");
+                }
+                let changed = publisher.publish(loaded.catalog);
+                tracing::info!(changed, "frontends and backends were read again; other settings need a restart");
+            }
+            Ok(Err(e)) => tracing::error!(error = %e, "the settings are wrong; everything stays as it is"),
+            Err(e) => tracing::error!(error = %e, "reading the settings failed; everything stays as it is"),
+        }
+    }
+}

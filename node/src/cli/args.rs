@@ -1,0 +1,198 @@
+//! The arguments, by clap, turned into the inputs of the settings.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::settings::{DEFAULT_FILE, Flags, ListenAddress, MissingFile, Sources};
+
+/// What the command line asks for.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Run a node.
+    Serve(Sources),
+    /// Print the effective settings.
+    ConfigShow {
+        /// Where the settings come from.
+        sources: Sources,
+        /// How to print them.
+        format: ShowFormat,
+    },
+    /// Check a settings file.
+    ConfigCheck {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+/// How `config show` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShowFormat {
+    /// A line for each setting.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// A load balancer for Ollama and OpenAI-compatible servers.
+#[derive(Debug, Parser)]
+#[command(name = "ollamaflow", version, max_term_width = 100)]
+struct Arguments {
+    #[command(flatten)]
+    source: SourceArguments,
+    #[command(subcommand)]
+    command: Option<TopCommand>,
+}
+
+#[derive(Debug, Default, Args)]
+struct SourceArguments {
+    /// Settings file; `serve` writes a first one if it does not exist [default: ./ollamaflow.json]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address to listen on, for example localhost:43411, *:43411 or [::1]:43411
+    #[arg(long, global = true, value_name = "ADDR:PORT")]
+    listen: Option<ListenAddress>,
+    /// Directory of everything the node stores
+    #[arg(long, global = true, value_name = "DIR")]
+    data_directory: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum TopCommand {
+    /// Run a node; this is also what happens without a command
+    Serve,
+    /// Look at settings without running a node
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Print each setting with its effective value and where it came from; secrets are not shown
+    Show {
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check a settings file on its own: print `ok`, or every error with its place
+    Check {
+        /// The file
+        file: PathBuf,
+    },
+}
+
+// === parsing ===
+
+/// Reads the arguments, the first of which is the name of the program. The error also stands for `--help` and
+/// `--version`; hand it to [`report_usage`].
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
+    let Arguments { source, command } = Arguments::try_parse_from(arguments)?;
+    match command.unwrap_or(TopCommand::Serve) {
+        TopCommand::Serve => Ok(Command::Serve(source.into_sources(MissingFile::Create))),
+        TopCommand::Config(ConfigCommand::Show { json }) => {
+            // A file that was named is meant to exist; the default one need not.
+            let missing = if source.config.is_some() { MissingFile::Refuse } else { MissingFile::UseDefaults };
+            let format = if json { ShowFormat::Json } else { ShowFormat::Text };
+            Ok(Command::ConfigShow { sources: source.into_sources(missing), format })
+        }
+        TopCommand::Config(ConfigCommand::Check { file }) if source.is_empty() => Ok(Command::ConfigCheck { file }),
+        TopCommand::Config(ConfigCommand::Check { .. }) => {
+            let message = "config check looks at the named file alone: leave the other flags out";
+            Err(Arguments::command().error(ErrorKind::ArgumentConflict, message))
+        }
+    }
+}
+
+/// Prints what [`parse`] answered instead of a command, and gives the exit code: 0 after help and version, 2 after
+/// a usage error.
+pub fn report_usage(error: &clap::Error) -> ExitCode {
+    // There is nowhere left to report a closed terminal.
+    let _ = error.print();
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+// === SourceArguments ===
+
+impl SourceArguments {
+    fn is_empty(&self) -> bool {
+        self.config.is_none() && self.listen.is_none() && self.data_directory.is_none()
+    }
+
+    fn into_sources(self, missing: MissingFile) -> Sources {
+        let file = self.config.unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
+        Sources::of_process(file, missing, Flags { listen: self.listen, data_directory: self.data_directory })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command, clap::Error> {
+        parse(std::iter::once("ollamaflow").chain(line.split_whitespace()).map(OsString::from))
+    }
+
+    fn served(line: &str) -> Sources {
+        match parsed(line).unwrap() {
+            Command::Serve(sources) => sources,
+            other => panic!("{line} is {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_definition_of_the_arguments_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn no_command_serves_with_the_default_file() {
+        let sources = served("");
+        assert_eq!(sources.file, PathBuf::from("./ollamaflow.json"));
+        assert_eq!((sources.missing_file, sources.flags), (MissingFile::Create, Flags::default()));
+    }
+
+    #[test]
+    fn flags_work_with_and_without_the_command_and_on_either_side_of_it() {
+        for line in [
+            "--config a.json --listen [::1]:8080 --data-directory d",
+            "serve --config a.json --listen [::1]:8080 --data-directory d",
+            "--config a.json serve --data-directory=d --listen=[::1]:8080",
+        ] {
+            let sources = served(line);
+            assert_eq!(sources.file, PathBuf::from("a.json"));
+            assert_eq!(sources.flags.listen, Some(ListenAddress { host: "::1".to_owned(), port: 8080 }));
+            assert_eq!(sources.flags.data_directory.as_deref(), Some("d"));
+        }
+    }
+
+    #[test]
+    fn show_writes_nothing_and_wants_a_named_file_to_exist() {
+        let shown = |line: &str| match parsed(line).unwrap() {
+            Command::ConfigShow { sources, format } => (sources.missing_file, format),
+            other => panic!("{line} is {other:?}"),
+        };
+        assert_eq!(shown("config show"), (MissingFile::UseDefaults, ShowFormat::Text));
+        assert_eq!(shown("config show --json --config a.json"), (MissingFile::Refuse, ShowFormat::Json));
+    }
+
+    #[test]
+    fn misuse_is_a_usage_error() {
+        for line in [
+            "--listen localhost",
+            "--listen ::1:80",
+            "frobnicate",
+            "config",
+            "config check",
+            "config check a.json --listen *:1",
+            "--port 1",
+        ] {
+            assert_eq!(parsed(line).unwrap_err().exit_code(), 2, "{line}");
+        }
+        for line in ["--help", "--version", "config show --help"] {
+            assert_eq!(parsed(line).unwrap_err().exit_code(), 0, "{line}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! The gateway: a client's request on its way to a backend, and the answer on its way back.
+//!
+//! Data flows one way: ingress (who is meant, may they) -> intake (the body, bounded) -> attempt (choose, send,
+//! try another) -> relay (bytes as they come). Errors leave by one door, [`refusal`]. Nothing here is shared
+//! between workers but the directory that the actors publish.
+
+mod attempt;
+mod cors;
+mod forward;
+mod identity;
+mod ingress;
+mod intake;
+mod refusal;
+mod relay;
+mod respond;
+mod statics;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::body::BoxBody;
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse, fn_service};
+use actix_web::{HttpRequest, HttpResponse};
+use ollamaflow_protocol::route::{self, Route};
+
+use self::identity::RequestId;
+use self::refusal::Refusal;
+use crate::actors::Directory;
+use crate::upstream;
+
+pub(crate) use self::cors::{add_headers as add_cors_headers, preflight};
+
+/// Limits of the listener that handlers enforce; settings `Webserver.IO.*`.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Longest pause between two pieces of a request body.
+    pub read_timeout: Duration,
+}
+
+/// What one worker needs to carry requests. Cheap to clone within its thread.
+#[derive(Clone)]
+pub struct Gateway {
+    directory: Arc<Directory>,
+    limits: Arc<Limits>,
+    upstream: upstream::Client,
+}
+
+// === impl Gateway ===
+
+impl Gateway {
+    /// One per worker thread, made on that thread.
+    pub fn new(directory: Arc<Directory>, limits: Arc<Limits>, upstream: upstream::Client) -> Self {
+        Self { directory, limits, upstream }
+    }
+
+    /// The service for every path that is not the admin API's.
+    pub fn into_service(
+        self,
+    ) -> impl actix_web::dev::ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<BoxBody>,
+        Error = actix_web::Error,
+        InitError = (),
+    > {
+        fn_service(move |request: ServiceRequest| {
+            let gateway = self.clone();
+            async move {
+                let (request, payload) = request.into_parts();
+                let response = gateway.serve(&request, payload).await;
+                Ok(ServiceResponse::new(request, response))
+            }
+        })
+    }
+
+    /// Answers one request; every way out has the id and the CORS headers.
+    async fn serve(&self, request: &HttpRequest, payload: Payload) -> HttpResponse<BoxBody> {
+        let id = RequestId::random();
+        let mut response = match self.carry(request, payload, &id).await {
+            Ok(response) => response,
+            Err(refusal) => {
+                let protocol = route::client_protocol(request.path());
+                tracing::debug!(
+                    request = %id.as_str(), method = %request.method(), path = request.path(),
+                    status = refusal.status().as_u16(), reason = %refusal, "request refused"
+                );
+                refusal.into_response(protocol, request.method())
+            }
+        };
+        respond::finish(&mut response, &id);
+        response
+    }
+
+    /// The request's way, top to bottom.
+    async fn carry(
+        &self,
+        request: &HttpRequest,
+        payload: Payload,
+        id: &RequestId,
+    ) -> Result<HttpResponse<BoxBody>, Refusal> {
+        if request.method() == actix_web::http::Method::OPTIONS {
+            return Ok(preflight(request));
+        }
+        let operation = match route::classify(request.method().as_str(), request.path()) {
+            Route::Proxy(operation) => operation,
+            Route::Root => return Ok(statics::root(request)),
+            Route::Favicon => return Ok(statics::favicon()),
+            Route::MethodNotAllowed { allow } => return Err(Refusal::MethodNotAllowed { allow }),
+            Route::DotSegment => return Err(Refusal::DotSegment),
+            Route::Admin | Route::NotFound => return Err(Refusal::NotFound),
+        };
+        let admitted = ingress::admit(&self.directory, request, operation)?;
+        let body = intake::read(request, payload, &admitted, &self.limits).await?;
+        let answer = attempt::run(&self.upstream, request, &admitted, body, id).await?;
+        Ok(respond::relay(request, &admitted, answer))
+    }
+}

@@ -1,0 +1,113 @@
+//! Names of one request: its id, and its place in a distributed trace.
+
+use std::fmt::Write as _;
+
+/// A random 128-bit id in UUID text form (version 4), as the original's GUIDs.
+#[derive(Clone, Debug)]
+pub(super) struct RequestId {
+    text: [u8; 36],
+}
+
+// === impl RequestId ===
+
+impl RequestId {
+    /// Unique enough to find one request in logs; not a secret.
+    pub(super) fn random() -> Self {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let mut bytes = fastrand::u128(..).to_be_bytes();
+        bytes[6] = bytes[6] & 0x0f | 0x40;
+        bytes[8] = bytes[8] & 0x3f | 0x80;
+        let mut text = [b'-'; 36];
+        let mut at = 0;
+        for (index, byte) in bytes.iter().enumerate() {
+            if matches!(index, 4 | 6 | 8 | 10) {
+                at += 1;
+            }
+            text[at] = HEX[usize::from(byte >> 4)];
+            text[at + 1] = HEX[usize::from(byte & 0x0f)];
+            at += 2;
+        }
+        Self { text }
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.text
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.text).unwrap_or_default()
+    }
+}
+
+/// The `traceparent` to send upstream (W3C Trace Context level 1): the client's trace with a span id of our own,
+/// or a new trace, marked as not sampled, since this node records none.
+pub(super) fn traceparent(received: Option<&str>) -> String {
+    let span = fastrand::u64(1..);
+    let mut header = String::with_capacity(55);
+    let written = match received.and_then(parse) {
+        Some((trace, flags)) => write!(header, "00-{trace}-{span:016x}-{flags}"),
+        None => write!(header, "00-{:032x}-{span:016x}-00", fastrand::u128(1..)),
+    };
+    debug_assert!(written.is_ok(), "writing to a string does not fail");
+    header
+}
+
+/// (trace id, flags) of a valid header.
+fn parse(header: &str) -> Option<(&str, &str)> {
+    let hex = |part: &str, len: usize| {
+        part.len() == len && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let zero = |part: &str| part.bytes().all(|byte| byte == b'0');
+    let mut parts = header.trim().split('-');
+    let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let valid = hex(version, 2)
+        && version != "ff"
+        && hex(trace, 32)
+        && !zero(trace)
+        && hex(span, 16)
+        && !zero(span)
+        && hex(flags, 2)
+        && (version != "00" || parts.next().is_none());
+    valid.then_some((trace, flags))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn request_ids_are_version_4_uuids_and_differ() {
+        let (one, two) = (RequestId::random(), RequestId::random());
+        assert_ne!(one.as_bytes(), two.as_bytes());
+        let parts: Vec<usize> = one.as_str().split('-').map(str::len).collect();
+        assert_eq!(parts, [8, 4, 4, 4, 12]);
+        assert_eq!(one.as_bytes()[14], b'4');
+        assert!(matches!(one.as_bytes()[19], b'8' | b'9' | b'a' | b'b'));
+    }
+
+    #[test]
+    fn a_valid_trace_is_continued_with_a_span_of_our_own() {
+        let received = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let sent = traceparent(Some(received));
+        assert_eq!(sent.len(), 55);
+        assert_eq!(parse(&sent), Some(("4bf92f3577b34da6a3ce929d0e0e4736", "01")));
+        assert_ne!(sent, received);
+    }
+
+    #[test]
+    fn an_invalid_trace_is_replaced() {
+        for received in [
+            "",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
+        ] {
+            let sent = traceparent(Some(received));
+            let (trace, flags) = parse(&sent).unwrap();
+            assert_ne!(trace, "4bf92f3577b34da6a3ce929d0e0e4736", "{received}");
+            assert_eq!(flags, "00");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Who is meant and whether they may: the frontend, its rules about the request's head, the labels.
+
+use std::sync::Arc;
+
+use actix_web::HttpRequest;
+use actix_web::http::{Version, header};
+use ollamaflow_protocol::header as names;
+use ollamaflow_protocol::object::Frontend;
+use ollamaflow_protocol::route::{Kind, Operation};
+
+use super::refusal::Refusal;
+use crate::actors::{Directory, FrontendHandle};
+
+/// A request that its frontend lets in.
+pub(super) struct Admitted {
+    pub(super) operation: Operation,
+    pub(super) frontend: Arc<FrontendHandle>,
+    /// The frontend's configuration when the request came; it holds for the whole request.
+    pub(super) config: Arc<Frontend>,
+}
+
+/// Finds the frontend and applies its rules that need no body.
+pub(super) fn admit(
+    directory: &Directory,
+    request: &HttpRequest,
+    operation: Operation,
+) -> Result<Admitted, Refusal> {
+    let host = host(request);
+    let frontend =
+        directory.frontend_for(host).ok_or_else(|| Refusal::NoFrontend(host.unwrap_or_default().to_owned()))?;
+    let config = frontend.view().config.clone();
+    if config.block_http10 && request.version() < Version::HTTP_11 {
+        return Err(Refusal::HttpVersion);
+    }
+    let (permitted, kind) = match operation.kind() {
+        Kind::Embeddings => (config.allow_embeddings, "embeddings"),
+        Kind::Completions => (config.allow_completions, "completions"),
+        Kind::Other => (true, "other"),
+    };
+    if !permitted {
+        return Err(Refusal::NotPermitted { frontend: config.identifier.clone(), kind });
+    }
+    Ok(Admitted { operation, frontend, config })
+}
+
+/// The labels that the request demands.
+pub(super) fn labels(request: &HttpRequest) -> impl Iterator<Item = &str> {
+    request
+        .headers()
+        .get_all(names::LABEL)
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(names::labels)
+}
+
+/// The host that the client names: of an absolute request target, else of the `Host` header (RFC 9112 3.2.2).
+fn host(request: &HttpRequest) -> Option<&str> {
+    request
+        .uri()
+        .host()
+        .or_else(|| request.headers().get(header::HOST).and_then(|value| value.to_str().ok()))
+}

@@ -1,0 +1,179 @@
+//! The request body: read within the frontend's bounds, pinned properties merged in, kept small or passed on.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use actix_web::HttpRequest;
+use actix_web::dev::Payload;
+use actix_web::http::header;
+use actix_web::rt::time::{Instant, timeout};
+use bytes::{Bytes, BytesMut};
+use futures_util::{StreamExt, stream};
+use ollamaflow_protocol::object::{Backend, Frontend};
+use ollamaflow_protocol::route::{Kind, Operation};
+use serde_json::{Map, Value};
+
+use super::Limits;
+use super::ingress::Admitted;
+use super::refusal::Refusal;
+use crate::upstream::{BodySourceError, RequestBody};
+
+/// Bodies up to this size are kept until the first byte of the answer, so that another backend can be tried.
+/// Larger ones (blobs, mostly) stream through.
+const KEPT_BYTES: usize = 1024 * 1024;
+
+/// A body slower than this on average, past one read timeout, is a stalled client: bytes per second.
+const MIN_RATE: u64 = 1024;
+
+/// A request body, ready to be sent.
+pub(super) enum Intake {
+    /// Whole, in memory; can be sent again.
+    Kept(Bytes),
+    /// Whole, but too large to be held for a retry: pins had to be merged into it.
+    Once(Bytes),
+    /// Still arriving.
+    Streaming(RequestBody),
+}
+
+/// Reads the body as far as it has to be read before a backend can be chosen.
+pub(super) async fn read(
+    request: &HttpRequest,
+    payload: Payload,
+    admitted: &Admitted,
+    limits: &Limits,
+) -> Result<Intake, Refusal> {
+    let maximum = admitted.config.max_request_body_size;
+    let declared = declared_length(request)?;
+    if declared.is_some_and(|length| length > maximum) {
+        return Err(Refusal::TooLarge { maximum });
+    }
+    let has_body = declared.is_some_and(|length| length > 0)
+        || request.headers().contains_key(header::TRANSFER_ENCODING);
+    if !has_body {
+        return Ok(Intake::Kept(Bytes::new()));
+    }
+    let mut source = Source { payload, pace: Pace::start(limits.read_timeout), received: 0, maximum };
+    let whole = is_pinned(&admitted.config, admitted) || declared.is_some_and(|n| n <= KEPT_BYTES as u64);
+    let Some(first) = source.next().await.transpose()? else { return Ok(Intake::Kept(Bytes::new())) };
+    // The usual case: the whole body came with the head, in one piece that needs no copy.
+    if declared == Some(first.len() as u64) && first.len() <= KEPT_BYTES {
+        return Ok(Intake::Kept(first));
+    }
+    let mut read = BytesMut::with_capacity(capacity(declared, whole).max(first.len()));
+    read.extend_from_slice(&first);
+    drop(first);
+    while whole || read.len() <= KEPT_BYTES {
+        let Some(piece) = source.next().await.transpose()? else {
+            let body = read.freeze();
+            return Ok(if body.len() <= KEPT_BYTES { Intake::Kept(body) } else { Intake::Once(body) });
+        };
+        read.extend_from_slice(&piece);
+    }
+    let start = stream::once(std::future::ready(Ok(read.freeze())));
+    let rest = stream::unfold(source, |mut source| async move {
+        let piece = source.next().await?;
+        Some((piece.map_err(|refusal| BodySourceError::from(Stalled(refusal))), source))
+    });
+    Ok(Intake::Streaming(RequestBody::stream(declared, start.chain(rest))))
+}
+
+/// The pins that apply, frontend's first; the backend's win.
+pub(super) fn pins<'a>(
+    operation: Operation,
+    frontend: &'a Frontend,
+    backend: &'a Backend,
+) -> [&'a Map<String, Value>; 2] {
+    static NONE: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
+    match operation.kind() {
+        Kind::Embeddings => [&frontend.pinned_embeddings_properties, &backend.pinned_embeddings_properties],
+        Kind::Completions => {
+            [&frontend.pinned_completions_properties, &backend.pinned_completions_properties]
+        }
+        Kind::Other => [&NONE, &NONE],
+    }
+}
+
+/// The refusal that ended a streamed body, if that is what it was.
+pub(super) fn refusal_of(error: BodySourceError) -> Refusal {
+    match error.downcast::<Stalled>() {
+        Ok(stalled) => (*stalled).0,
+        Err(_) => Refusal::BodyBroken,
+    }
+}
+
+/// Carries a refusal through the upstream client, which does not know refusals.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Stalled(Refusal);
+
+/// Whether any backend that may be chosen merges something into the body.
+fn is_pinned(frontend: &Frontend, admitted: &Admitted) -> bool {
+    admitted
+        .frontend
+        .view()
+        .backends()
+        .any(|view| pins(admitted.operation, frontend, &view.config).iter().any(|pins| !pins.is_empty()))
+}
+
+/// How much to reserve; a declared length is only believed up to what is kept anyway.
+fn capacity(declared: Option<u64>, whole: bool) -> usize {
+    let declared = usize::try_from(declared.unwrap_or(0)).unwrap_or(usize::MAX);
+    if whole { declared.min(16 * KEPT_BYTES) } else { declared.min(KEPT_BYTES) }
+}
+
+fn declared_length(request: &HttpRequest) -> Result<Option<u64>, Refusal> {
+    let Some(value) = request.headers().get(header::CONTENT_LENGTH) else { return Ok(None) };
+    let length = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+    length.map(Some).ok_or(Refusal::BodyBroken)
+}
+
+/// The pieces of a body, bounded in size and time.
+struct Source {
+    payload: Payload,
+    pace: Pace,
+    received: u64,
+    maximum: u64,
+}
+
+/// How long the next piece may take.
+struct Pace {
+    start: Instant,
+    timeout: Duration,
+}
+
+// === impl Source ===
+
+impl Source {
+    async fn next(&mut self) -> Option<Result<Bytes, Refusal>> {
+        let pause = self.pace.pause(self.received);
+        let piece = match timeout(pause, self.payload.next()).await {
+            Ok(piece) => piece?,
+            Err(_) => return Some(Err(Refusal::BodyTimeout)),
+        };
+        Some(match piece {
+            Ok(bytes) => {
+                self.received += bytes.len() as u64;
+                if self.received > self.maximum {
+                    Err(Refusal::TooLarge { maximum: self.maximum })
+                } else {
+                    Ok(bytes)
+                }
+            }
+            Err(_) => Err(Refusal::BodyBroken),
+        })
+    }
+}
+
+// === impl Pace ===
+
+impl Pace {
+    fn start(timeout: Duration) -> Self {
+        Self { start: Instant::now(), timeout }
+    }
+
+    /// The pause is bounded, and so is the average rate: a client that trickles single bytes is cut too.
+    fn pause(&self, received: u64) -> Duration {
+        let allowed = self.timeout.saturating_add(Duration::from_secs(received / MIN_RATE));
+        self.timeout.min(allowed.saturating_sub(self.start.elapsed()))
+    }
+}

@@ -1,0 +1,19 @@
+//! The OllamaFlow node: a load balancer in front of Ollama and OpenAI-compatible servers.
+//!
+//! Three one-way streams, and modules that import only what stands above them:
+//!
+//! * configuration: [`settings`] -> [`catalog`] -> [`actors`];
+//! * a request: listener ([`app`]) -> [`gateway`] -> [`upstream`] -> backend, and its bytes back;
+//! * observation: every part -> [`telemetry`].
+//!
+//! `settings, telemetry, catalog` -> `upstream, actors` -> `gateway` -> `admin` -> `app` -> `cli`.
+
+pub mod actors;
+pub mod admin;
+pub mod app;
+pub mod catalog;
+pub mod cli;
+pub mod gateway;
+pub mod settings;
+pub mod telemetry;
+pub mod upstream;

@@ -1,0 +1,53 @@
+//! The `ollamaflow` program: carries out what the command line asks for.
+
+use std::fmt::Display;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use ollamaflow::app;
+use ollamaflow::cli::config::{self, Verdict};
+use ollamaflow::cli::{self, Command};
+use ollamaflow::settings::{self, FirstRun, MissingFile, Sources};
+
+fn main() -> ExitCode {
+    let (mut out, mut err) = (io::stdout(), io::stderr());
+    match cli::parse(std::env::args_os()) {
+        Ok(Command::Serve(sources)) => serve(sources),
+        Ok(Command::ConfigShow { sources, format }) => {
+            exit_code(config::show(sources, format, &mut out, &mut err))
+        }
+        Ok(Command::ConfigCheck { file }) => exit_code(config::check(file, &mut out, &mut err)),
+        Err(e) => cli::report_usage(&e),
+    }
+}
+
+fn serve(mut sources: Sources) -> ExitCode {
+    let loaded = match settings::load(sources.clone()) {
+        Ok(loaded) => loaded,
+        Err(e) => return fail(&e),
+    };
+    if let Some(FirstRun { path, admin_token }) = &loaded.first_run {
+        // The only time that the token is shown; the file has it too. A closed terminal is no reason not to serve.
+        let mut out = io::stdout().lock();
+        let _ = writeln!(out, "wrote {} with a new admin token: {}", path.display(), admin_token.expose());
+    }
+    // A file that vanishes while the node runs must not be written anew.
+    sources.missing_file = MissingFile::Refuse;
+    match app::serve(loaded, sources) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => fail(&e),
+    }
+}
+
+fn exit_code(printed: io::Result<Verdict>) -> ExitCode {
+    match printed {
+        Ok(Verdict::Good) => ExitCode::SUCCESS,
+        Ok(Verdict::Faulty) => ExitCode::FAILURE,
+        Err(e) => fail(&e),
+    }
+}
+
+fn fail(error: &dyn Display) -> ExitCode {
+    let _ = writeln!(io::stderr(), "error: {error}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,58 @@
+//! The settings that are accepted for the sake of existing files and have no effect in this version.
+//!
+//! The list is here and nowhere else: a part that starts to honour a setting removes its line.
+
+use super::Settings;
+use super::layers::{Origin, Origins, lookup};
+
+/// Settings, or groups of them, and what the operator can do instead.
+pub(super) const INERT: [(&str, &str); 13] = [
+    ("Logging.Enable", "use Logging.MinimumSeverity 7 to log nothing"),
+    ("Logging.Servers", "forward the console output to syslog with your service manager"),
+    ("Logging.LogDirectory", "redirect the console output to a file"),
+    ("Logging.LogFilename", "redirect the console output to a file"),
+    ("Logging.LogQueries", "there is no database to log"),
+    ("Logging.LogResults", "there is no database to log"),
+    ("Webserver.UseMachineHostname", "responses carry no Host header"),
+    ("Webserver.IO.StreamBufferSize", "buffers size themselves"),
+    ("Webserver.Ssl", "put a TLS terminator in front"),
+    ("Webserver.Headers.IncludeContentLength", "the length is sent whenever it is known"),
+    ("Webserver.Debug", "use Logging.MinimumSeverity 0 for detail"),
+    ("DatabaseFilename", "write the objects into Frontends and Backends of the settings file"),
+    ("DataDirectory", "nothing is stored in this version"),
+];
+
+/// A sentence for each setting without effect that a layer sets to something else than its default.
+pub(super) fn notices(settings: &Settings, origins: &Origins) -> Vec<String> {
+    let (Ok(effective), Ok(default)) = (serde_json::to_value(settings), serde_json::to_value(Settings::default())) else {
+        return Vec::new();
+    };
+    let mut notices = Vec::new();
+    for (path, origin) in origins.iter() {
+        let name = path.to_string();
+        let Some((_, instead)) = INERT.iter().find(|(inert, _)| covers(inert, &name)) else { continue };
+        let changed = lookup(&effective, path.segments()) != lookup(&default, path.segments());
+        if changed && *origin != Origin::Default {
+            notices.push(format!("{name} ({origin}) has no effect in this version: {instead}"));
+        }
+    }
+    notices
+}
+
+fn covers(group: &str, name: &str) -> bool {
+    name.strip_prefix(group).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// Settings that must not be passed over in silence: each is a path and what is wrong with it.
+pub(super) fn refusals(settings: &Settings) -> Vec<(&'static str, &'static str)> {
+    let mut refusals = Vec::new();
+    if settings.webserver.ssl.enable {
+        let reason = "must be false: this version serves no TLS to clients, put a TLS terminator in front";
+        refusals.push(("Webserver.Ssl.Enable", reason));
+    }
+    if settings.webserver.access_control != super::AccessControl::default() {
+        let reason = "must be left at its default: this version does not filter addresses, use a firewall";
+        refusals.push(("Webserver.AccessControl", reason));
+    }
+    refusals
+}

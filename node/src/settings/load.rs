@@ -1,0 +1,157 @@
+//! The single place where settings are read: layers on top of each other, then types, then what belongs together.
+
+use ollamaflow_protocol::catalog::Catalog;
+use ollamaflow_protocol::object::lenient::{self, Parsed};
+use ollamaflow_protocol::object::{Backend, JsonPath, ObjectError, Segment};
+use ollamaflow_protocol::time::Timestamp;
+use serde_json::Value;
+
+use super::environment::{self, Variable};
+use super::layers::{Layers, Origin};
+use super::outcome::{Loaded, Problem, SettingsError};
+use super::sources::{Flags, Sources};
+use super::{Settings, file, inert};
+
+/// Reads the settings. Nothing is logged; the file is written only on a first run.
+pub fn load(sources: Sources) -> Result<Loaded, SettingsError> {
+    let Sources { file: path, missing_file, environment, flags, now } = sources;
+    let contents = file::read(&path, missing_file)?;
+    let mut report = Report { file: path.display().to_string(), problems: Vec::new(), notices: Vec::new() };
+    let document = report.parse(contents.text.as_deref());
+
+    let schema = lenient::schema(&Settings::default());
+    let mut layers = Layers::new(&schema, document);
+    for (name, variable) in environment::variables(&schema, &environment) {
+        match variable {
+            Variable::Setting(property, value) => layers.set(&property.path, value, Origin::Env(name)),
+            Variable::Unusable(property, reason) => {
+                report.problem(&Origin::Env(name), &ObjectError::new(property.path.clone(), reason));
+            }
+            Variable::Unknown => report.notices.push(format!("environment variable {name} names no setting")),
+        }
+    }
+    for (setting, value, flag) in flag_values(flags) {
+        layers.set(&setting, value, Origin::Flag(flag.to_owned()));
+    }
+    seed(&mut layers);
+
+    let read = lenient::read_all::<Settings>(&layers.document);
+    for error in &read.errors {
+        report.problem(layers.origins.of(error.path()), error);
+    }
+    let Some(Parsed { value: mut settings, unknown }) = read.parsed else {
+        return Err(SettingsError::Invalid(report.problems));
+    };
+    for path in unknown.iter().filter(|path| !is_runtime_property(path)) {
+        report.notices.push(format!("{path} ({}) is unknown and left out", layers.origins.of(path)));
+    }
+    for error in check(&mut settings, now) {
+        let known = read.errors.iter().any(|earlier| error.path().is_within(earlier.path()));
+        if !known {
+            report.problem(layers.origins.of(error.path()), &error);
+        }
+    }
+    report.notices.extend(inert::notices(&settings, &layers.origins));
+    if settings.admin_bearer_tokens.is_empty() {
+        report.notices.push("AdminBearerTokens is empty: no admin call can succeed".to_owned());
+    }
+    if !report.problems.is_empty() {
+        return Err(SettingsError::Invalid(report.problems));
+    }
+    let catalog = Catalog::from_objects(settings.frontends.clone(), settings.backends.clone());
+    let catalog = catalog.map_err(|violations| {
+        for violation in violations {
+            let error = ObjectError::new(violation.path(), violation.to_string());
+            report.problem(layers.origins.of(error.path()), &error);
+        }
+        SettingsError::Invalid(std::mem::take(&mut report.problems))
+    })?;
+    let (notices, first_run) = (report.notices, contents.first_run);
+    Ok(Loaded { settings, origins: layers.origins, notices, catalog, file: path, first_run })
+}
+
+/// What is found on the way.
+struct Report {
+    /// The file, for people.
+    file: String,
+    problems: Vec<Problem>,
+    notices: Vec<String>,
+}
+
+// === Report ===
+
+impl Report {
+    fn problem(&mut self, origin: &Origin, error: &ObjectError) {
+        let source_name = match origin {
+            Origin::File | Origin::Default => self.file.clone(),
+            other => other.to_string(),
+        };
+        self.problems.push(Problem { origin: origin.clone(), source_name, sentence: error.to_string() });
+    }
+
+    /// The document of the file; an empty one without a file or with one that is no JSON.
+    fn parse(&mut self, text: Option<&[u8]>) -> Value {
+        let Some(text) = text else { return Value::Object(serde_json::Map::new()) };
+        // Some editors start a UTF-8 file with a byte order mark, which JSON does not know.
+        let text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text);
+        serde_json::from_slice(text).unwrap_or_else(|error| {
+            self.problem(&Origin::File, &ObjectError::syntax(&error));
+            Value::Object(serde_json::Map::new())
+        })
+    }
+}
+
+// === steps ===
+
+fn flag_values(flags: Flags) -> Vec<(JsonPath, Value, &'static str)> {
+    let mut values = Vec::new();
+    if let Some(listen) = flags.listen {
+        let webserver = JsonPath::root().property("Webserver");
+        values.push((webserver.property("Hostname"), listen.host.into(), "--listen"));
+        values.push((webserver.property("Port"), listen.port.into(), "--listen"));
+    }
+    if let Some(directory) = flags.data_directory {
+        values.push((JsonPath::root().property("DataDirectory"), directory.into(), "--data-directory"));
+    }
+    values
+}
+
+/// Adds the first objects where no layer has any; an empty list counts as a decision and is left alone.
+fn seed(layers: &mut Layers) {
+    let Value::Object(first) = file::first_objects() else { return };
+    let given = |name: &String| *layers.origins.of(&JsonPath::root().property(name)) != Origin::Default;
+    if first.keys().any(given) {
+        return;
+    }
+    for (name, value) in first {
+        layers.set(&JsonPath::root().property(&name), value, Origin::Default);
+    }
+}
+
+/// Whether this is a live property of a backend, which files may hold and which means nothing there.
+fn is_runtime_property(path: &JsonPath) -> bool {
+    match path.segments() {
+        [Segment::Property(list), Segment::Item(_), Segment::Property(name)] => {
+            list == "Backends" && Backend::is_runtime_property(name)
+        }
+        _ => false,
+    }
+}
+
+/// Rules that the types of the single settings do not carry; also completes the objects.
+fn check(settings: &mut Settings, now: Timestamp) -> Vec<ObjectError> {
+    let mut errors = Vec::new();
+    let frontends = JsonPath::root().property("Frontends");
+    for (index, frontend) in settings.frontends.iter_mut().enumerate() {
+        errors.extend(frontend.complete(now).err().map(|error| error.under(&frontends.item(index))));
+    }
+    let backends = JsonPath::root().property("Backends");
+    for (index, backend) in settings.backends.iter_mut().enumerate() {
+        errors.extend(backend.complete(now).err().map(|error| error.under(&backends.item(index))));
+    }
+    for (path, reason) in inert::refusals(settings) {
+        let path = path.split('.').fold(JsonPath::root(), |path, name| path.property(name));
+        errors.push(ObjectError::new(path, reason));
+    }
+    errors
+}

@@ -1,0 +1,139 @@
+//! A fresh connection: resolve, connect, TLS handshake, all within one deadline.
+//!
+//! Addresses are tried in the resolver's order; the next one is started when one fails, or when it keeps silent for a
+//! moment while others wait (RFC 8305 in its simplest form), and the first to answer wins.
+
+use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use smallvec::{SmallVec, smallvec};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use super::error::SendError;
+use super::io::Io;
+use super::target::{Host, Target};
+
+/// How long a silent address delays the next one (RFC 8305 §5 recommends 250 ms).
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
+/// Addresses of one name that are tried at most.
+const MAX_ADDRESSES: usize = 8;
+
+/// Lookups of one worker that may occupy a blocking thread at the same time; a resolver that hangs must not take them
+/// all. A lookup whose caller gave up counts until it is done.
+const MAX_LOOKUPS: usize = 16;
+
+/// Makes connections.
+#[derive(Debug)]
+pub(super) struct Connector {
+    timeout: Duration,
+    lookups: Arc<Semaphore>,
+}
+
+type Addresses = SmallVec<[SocketAddr; MAX_ADDRESSES]>;
+
+/// The address that failed last, and how. Without one there was no address.
+type ConnectFailure = Option<(SocketAddr, io::Error)>;
+
+impl Connector {
+    pub(super) fn new(timeout: Duration) -> Self {
+        Self { timeout, lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)) }
+    }
+
+    /// A connection to `target`, ready for a request.
+    pub(super) async fn connect(&self, target: &Target) -> Result<Io, SendError> {
+        match timeout(self.timeout, self.establish(target)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(SendError::ConnectTimeout(self.timeout)),
+        }
+    }
+
+    async fn establish(&self, target: &Target) -> Result<Io, SendError> {
+        let addresses = self.resolve(target).await?;
+        // With a short deadline the last address must still get its turn.
+        let turns = u32::try_from(addresses.len()).unwrap_or(u32::MAX).saturating_add(1);
+        let delay = ATTEMPT_DELAY.min(self.timeout / turns);
+        let tcp = match connect_first(addresses, delay, TcpStream::connect).await {
+            Ok(tcp) => tcp,
+            Err(Some((address, source))) => return Err(SendError::Connect { address, source }),
+            Err(None) => {
+                let source = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+                return Err(SendError::Resolve { host: target.host().to_string(), source });
+            }
+        };
+        if let Err(error) = tcp.set_nodelay(true) {
+            // Only slower, not wrong.
+            tracing::debug!(%error, "nagle's algorithm could not be switched off");
+        }
+        match target.tls() {
+            None => Ok(Io::Tcp(tcp)),
+            Some(tls) => {
+                let connector = TlsConnector::from(Arc::clone(&tls.config));
+                let stream = connector.connect(tls.server_name.clone(), tcp).await.map_err(SendError::Tls)?;
+                Ok(Io::Tls(Box::new(stream)))
+            }
+        }
+    }
+
+    async fn resolve(&self, target: &Target) -> Result<Addresses, SendError> {
+        let port = target.port();
+        let name = match target.host() {
+            Host::Address(address) => return Ok(smallvec![SocketAddr::new(*address, port)]),
+            Host::Name(name) => name.clone(),
+        };
+        self.lookup(name, port)
+            .await
+            .map_err(|source| SendError::Resolve { host: target.host().to_string(), source })
+    }
+
+    async fn lookup(&self, name: Box<str>, port: u16) -> io::Result<Addresses> {
+        let permit = Arc::clone(&self.lookups).acquire_owned().await.map_err(io::Error::other)?;
+        let lookup = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            (&*name, port).to_socket_addrs().map(|found| found.take(MAX_ADDRESSES).collect())
+        });
+        lookup.await.map_err(io::Error::other)?
+    }
+}
+
+/// Connects to the first of `addresses` that answers, starting the next one after a failure or `delay`.
+async fn connect_first<C, F, T>(
+    addresses: Addresses,
+    delay: Duration,
+    connect: C,
+) -> Result<T, ConnectFailure>
+where
+    C: Fn(SocketAddr) -> F,
+    F: Future<Output = io::Result<T>>,
+{
+    let connect = &connect;
+    let mut waiting = addresses.into_iter();
+    let mut running = FuturesUnordered::new();
+    let mut failure = None;
+    loop {
+        if let Some(address) = waiting.next() {
+            running.push(async move { connect(address).await.map_err(|error| (address, error)) });
+        }
+        let finished = if waiting.len() == 0 {
+            running.next().await
+        } else {
+            match timeout(delay, running.next()).await {
+                Ok(finished) => finished,
+                Err(_) => continue,
+            }
+        };
+        match finished {
+            Some(Ok(connected)) => return Ok(connected),
+            Some(Err(failed)) => failure = Some(failed),
+            None => return Err(failure),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The request head, written by the gateway straight into one buffer.
+//!
+//! In go a method, a request target and header lines; the client adds `Host` (unless written here), the body's framing
+//! and the empty line when it sends, so that one head can be sent again and to another target. Nothing that could split
+//! or re-frame the request gets in.
+
+use bytes::{BufMut, BytesMut};
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::{HeaderName, Method};
+
+/// Room for a usual head, so that writing it does not grow the buffer.
+const USUAL_HEAD_BYTES: usize = 512;
+
+/// Request line and header lines of one request.
+#[derive(Debug, Clone)]
+pub struct RequestHead {
+    lines: BytesMut,
+    method: Method,
+    has_host: bool,
+}
+
+/// Why a head is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidHead {
+    /// `CONNECT` asks for a tunnel, which this client cannot be.
+    #[error("method connect is not supported")]
+    Connect,
+    /// The request target is not a path, or has a byte in it that would end the request line.
+    #[error("request target must be a path without blanks and control characters")]
+    Target,
+    /// A header value has a control character in it.
+    #[error("header value must not contain control characters")]
+    Value,
+    /// The framing headers are the client's to write: it knows the body.
+    #[error("content-length and transfer-encoding are written by the client")]
+    Framing,
+}
+
+impl RequestHead {
+    /// A head without header lines. `path_and_query` is sent as it is: `/…`, or `*` for a server-wide `OPTIONS`.
+    ///
+    /// # Errors
+    /// [`InvalidHead::Connect`] or [`InvalidHead::Target`].
+    pub fn new(method: &Method, path_and_query: &str) -> Result<Self, InvalidHead> {
+        if method == Method::CONNECT {
+            return Err(InvalidHead::Connect);
+        }
+        let is_path = path_and_query.starts_with('/') || path_and_query == "*";
+        if !is_path || path_and_query.bytes().any(|byte| byte <= b' ' || byte == b'#' || byte == 0x7f) {
+            return Err(InvalidHead::Target);
+        }
+        let mut lines = BytesMut::with_capacity(USUAL_HEAD_BYTES.max(path_and_query.len() + 64));
+        lines.put_slice(method.as_str().as_bytes());
+        lines.put_u8(b' ');
+        lines.put_slice(path_and_query.as_bytes());
+        lines.put_slice(b" HTTP/1.1\r\n");
+        Ok(Self { lines, method: method.clone(), has_host: false })
+    }
+
+    /// Adds a header line; repeats are kept. Hop-by-hop headers are the caller's to leave out.
+    ///
+    /// # Errors
+    /// [`InvalidHead::Value`] or [`InvalidHead::Framing`]; nothing is written then.
+    pub fn header(&mut self, name: &HeaderName, value: &[u8]) -> Result<&mut Self, InvalidHead> {
+        if value.iter().any(|&byte| (byte < b' ' && byte != b'\t') || byte == 0x7f) {
+            return Err(InvalidHead::Value);
+        }
+        if name == CONTENT_LENGTH || name == TRANSFER_ENCODING {
+            return Err(InvalidHead::Framing);
+        }
+        self.has_host |= name == HOST;
+        self.lines.reserve(name.as_str().len() + value.len() + 4);
+        self.lines.put_slice(name.as_str().as_bytes());
+        self.lines.put_slice(b": ");
+        self.lines.put_slice(value);
+        self.lines.put_slice(b"\r\n");
+        Ok(self)
+    }
+
+    /// The request's method.
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// Whether a `Host` line was written; otherwise the client writes the target's.
+    pub fn has_host(&self) -> bool {
+        self.has_host
+    }
+
+    /// The lines written so far, each with its line end.
+    pub(super) fn lines(&self) -> &[u8] {
+        &self.lines
+    }
+}

@@ -1,0 +1,168 @@
+//! The error body of the admin API and of gateway refusals, and the status each kind of error has.
+//!
+//! In: an [`ErrorKind`] and a sentence for the operator. Out: `{Error, Message, StatusCode, Description?}`.
+//! Knows nothing about HTTP libraries: a status is a plain number.
+
+use std::fmt;
+
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
+
+/// What went wrong, in the words of the API (`Error` in the body).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+pub enum ErrorKind {
+    /// Credentials are missing or wrong.
+    AuthenticationFailed,
+    /// The caller is known, or anonymous by design, but may not do this.
+    AuthorizationFailed,
+    /// No backend could answer, or the one that did answered with a failure of its own.
+    BadGateway,
+    /// The request cannot be understood or breaks a rule.
+    BadRequest,
+    /// An object of that name exists already.
+    Conflict,
+    /// The body is not the JSON it should be.
+    DeserializationError,
+    /// The object is switched off.
+    Inactive,
+    /// A fault of the server itself.
+    InternalError,
+    /// A range in the request cannot be served.
+    InvalidRange,
+    /// The object is still used by another one.
+    InUse,
+    /// The container still has content.
+    NotEmpty,
+    /// There is no such object or path.
+    NotFound,
+    /// Too many requests at once.
+    SlowDown,
+    /// The credentials have run out.
+    TokenExpired,
+    /// The request body is larger than allowed.
+    TooLarge,
+    /// The HTTP version of the request is not served.
+    UnsupportedHttpVersion,
+}
+
+/// An error as clients see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiError {
+    /// What went wrong; decides `StatusCode`.
+    pub kind: ErrorKind,
+    /// One sentence that tells the reader what to do. User interfaces show this text and nothing else.
+    pub message: String,
+    /// Further detail; omitted from the body when absent.
+    pub description: Option<String>,
+}
+
+// === ErrorKind ===
+
+impl ErrorKind {
+    /// The `StatusCode` of the body. The HTTP status of a reply is the caller's choice and usually the same.
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::BadRequest | Self::DeserializationError | Self::InvalidRange | Self::NotEmpty => 400,
+            Self::AuthenticationFailed | Self::AuthorizationFailed | Self::Inactive | Self::TokenExpired => {
+                401
+            }
+            Self::NotFound => 404,
+            Self::Conflict | Self::InUse => 409,
+            Self::TooLarge => 413,
+            Self::SlowDown => 429,
+            Self::InternalError => 500,
+            Self::BadGateway => 502,
+            Self::UnsupportedHttpVersion => 505,
+        }
+    }
+}
+
+// === ApiError ===
+
+impl ApiError {
+    /// An error without further detail.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), description: None }
+    }
+
+    /// The same error with further detail.
+    #[must_use]
+    pub fn with_description(mut self, description: impl Into<String>) -> Self {
+        self.description = Some(description.into());
+        self
+    }
+
+    /// `StatusCode` of the body, see [`ErrorKind::status`].
+    pub const fn status(&self) -> u16 {
+        self.kind.status()
+    }
+}
+
+impl Serialize for ApiError {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let length = 3 + usize::from(self.description.is_some());
+        let mut body = serializer.serialize_struct("ApiError", length)?;
+        body.serialize_field("Error", &self.kind)?;
+        body.serialize_field("Message", &self.message)?;
+        body.serialize_field("StatusCode", &self.status())?;
+        match &self.description {
+            Some(description) => body.serialize_field("Description", description)?,
+            None => body.skip_field("Description")?,
+        }
+        body.end()
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_body_has_its_properties_in_contract_order() {
+        let error = ApiError::new(ErrorKind::NotFound, "no backend is named b9");
+        assert_eq!(
+            serde_json::to_string(&error).unwrap(),
+            r#"{"Error":"NotFound","Message":"no backend is named b9","StatusCode":404}"#
+        );
+        let detailed = error.with_description("known are b1 and b2");
+        assert!(
+            serde_json::to_string(&detailed)
+                .unwrap()
+                .ends_with(r#""StatusCode":404,"Description":"known are b1 and b2"}"#)
+        );
+    }
+
+    #[test]
+    fn every_kind_has_the_status_of_the_reference() {
+        use ErrorKind as Kind;
+        let table = [
+            (Kind::AuthenticationFailed, 401),
+            (Kind::AuthorizationFailed, 401),
+            (Kind::BadGateway, 502),
+            (Kind::BadRequest, 400),
+            (Kind::Conflict, 409),
+            (Kind::DeserializationError, 400),
+            (Kind::Inactive, 401),
+            (Kind::InternalError, 500),
+            (Kind::InvalidRange, 400),
+            (Kind::InUse, 409),
+            (Kind::NotEmpty, 400),
+            (Kind::NotFound, 404),
+            (Kind::SlowDown, 429),
+            (Kind::TokenExpired, 401),
+            (Kind::TooLarge, 413),
+            (Kind::UnsupportedHttpVersion, 505),
+        ];
+        for (kind, status) in table {
+            assert_eq!(kind.status(), status, "{kind:?}");
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Header names of OllamaFlow's own contract and the hop-by-hop rule of HTTP.
+//!
+//! Names are lower case: the form in which HTTP libraries keep and compare them.
+
+/// Response (and upstream request) header: the id of this request on this node.
+pub const REQUEST_ID: &str = "x-ollamaflow-request";
+/// Response header: identifier of the backend that gave the answer.
+pub const BACKEND: &str = "x-ollamaflow-backend";
+/// Response header: `True` or `False`, whether the frontend keeps a client on one backend.
+pub const STICKY: &str = "x-ollamaflow-sticky";
+/// Request header: labels that a backend must have; comma-separated and repeated headers both mean AND.
+pub const LABEL: &str = "x-ollamaflow-label";
+
+/// Whether a header belongs to one connection and must not be forwarded (RFC 9110 section 7.6.1, and the
+/// non-standard names that intermediaries agree on). `name` is lower case.
+///
+/// `expect` is here too: the listener has already answered `100 Continue` when a body is read.
+pub fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "expect"
+    )
+}
+
+/// The header names that a `Connection` value lists, lower-cased: they are hop-by-hop for this message.
+pub fn connection_options(value: &str) -> impl Iterator<Item = String> {
+    value.split(',').map(|option| option.trim().to_ascii_lowercase()).filter(|option| !option.is_empty())
+}
+
+/// Labels of one `X-OllamaFlow-Label` header value, in order, empty ones dropped.
+pub fn labels(value: &str) -> impl Iterator<Item = &str> {
+    value.split(',').map(str::trim).filter(|label| !label.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connection_options_are_split_trimmed_and_lower_cased() {
+        let options: Vec<String> = connection_options("Keep-Alive, X-Private ,,close").collect();
+        assert_eq!(options, ["keep-alive", "x-private", "close"]);
+    }
+
+    #[test]
+    fn content_headers_are_end_to_end() {
+        for name in ["content-type", "content-encoding", "set-cookie", "authorization", "retry-after"] {
+            assert!(!is_hop_by_hop(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn labels_of_one_value_are_split_at_commas() {
+        assert_eq!(labels(" eu, gpu ,,").collect::<Vec<_>>(), ["eu", "gpu"]);
+    }
+}

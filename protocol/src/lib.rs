@@ -1,0 +1,15 @@
+//! OllamaFlow's shared types, rules and wire formats.
+//!
+//! Pure by rule: no I/O, no clock, no async runtime. Whoever needs the time or randomness passes it in. So every
+//! decision here can be tested with plain values, and replayed on every node with the same result.
+
+pub mod catalog;
+pub mod error;
+pub mod header;
+pub mod host;
+pub mod id;
+pub mod json;
+pub mod object;
+pub mod route;
+pub mod time;
+pub mod wire;

@@ -1,0 +1,194 @@
+//! A backend: one upstream server.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::format::{ApiFormat, HealthCheckMethod};
+use super::lenient::{self, ObjectError, Parsed};
+use super::path::JsonPath;
+use super::runtime::BackendRuntime;
+use super::secret::Secret;
+use super::validate::{INT_MAX, between, headers, host_name, query_string, token, url_path};
+use crate::id::{BackendId, IdError};
+use crate::time::Timestamp;
+
+/// One upstream server. The order of the fields is the order of the JSON properties; the defaults are those of
+/// [`Backend::new`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default = "unnamed")]
+pub struct Backend {
+    /// Unique, case-sensitive name.
+    pub identifier: BackendId,
+    /// Text for people.
+    pub name: String,
+    /// Host name or IP address.
+    #[serde(deserialize_with = "host_name")]
+    pub hostname: String,
+    /// TCP port.
+    #[serde(deserialize_with = "between::<0, 65535, _, _>")]
+    pub port: u16,
+    /// Whether to speak TLS to the backend.
+    pub ssl: bool,
+    /// Whether the certificate of a TLS backend must be valid for the operating system's roots. Switching this
+    /// off lets anyone on the path read and change the traffic.
+    pub verify_tls: bool,
+    /// Consecutive failed checks after which a healthy backend is taken out.
+    #[serde(deserialize_with = "between::<1, INT_MAX, _, _>")]
+    pub unhealthy_threshold: u32,
+    /// Consecutive good checks after which an unhealthy backend is taken in.
+    #[serde(deserialize_with = "between::<1, INT_MAX, _, _>")]
+    pub healthy_threshold: u32,
+    /// Method of the health check.
+    pub health_check_method: HealthCheckMethod,
+    /// Path of the health check, starting with `/`.
+    #[serde(deserialize_with = "url_path")]
+    pub health_check_url: String,
+    /// Requests that may be in flight at once.
+    #[serde(deserialize_with = "between::<1, INT_MAX, _, _>")]
+    pub max_parallel_requests: u32,
+    /// Requests, in flight and waiting, beyond which new ones are turned away.
+    #[serde(deserialize_with = "between::<1, INT_MAX, _, _>")]
+    pub rate_limit_requests_threshold: u32,
+    /// Log every detail of requests to this backend.
+    pub log_request_full: bool,
+    /// Log request bodies.
+    pub log_request_body: bool,
+    /// Log response bodies.
+    pub log_response_body: bool,
+    /// The API the backend speaks.
+    pub api_format: ApiFormat,
+    /// Labels that requests can ask for.
+    pub labels: Vec<String>,
+    /// Properties forced into the body of every embeddings request.
+    pub pinned_embeddings_properties: Map<String, Value>,
+    /// Properties forced into the body of every completions request.
+    pub pinned_completions_properties: Map<String, Value>,
+    /// Whether embeddings requests may go here.
+    pub allow_embeddings: bool,
+    /// Whether completions requests may go here.
+    pub allow_completions: bool,
+    /// Token sent as `Authorization: Bearer ...`.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "token")]
+    pub bearer_token: Option<Secret>,
+    /// Query appended to every request, without the leading `?`.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "query_string")]
+    pub querystring: Option<String>,
+    /// Headers set on every request, by name.
+    #[serde(deserialize_with = "headers")]
+    pub headers: BTreeMap<String, Secret>,
+    /// Whether the backend takes part at all.
+    pub active: bool,
+    /// When the backend was created; [`Timestamp::EPOCH`] until stamped.
+    pub created_utc: Timestamp,
+    /// When the backend was last changed; [`Timestamp::EPOCH`] until stamped.
+    pub last_update_utc: Timestamp,
+}
+
+// === Backend ===
+
+impl Backend {
+    /// A backend with the default of every other property.
+    pub fn new(identifier: BackendId) -> Self {
+        Self {
+            identifier,
+            name: String::new(),
+            hostname: "localhost".to_owned(),
+            port: 8000,
+            ssl: false,
+            verify_tls: true,
+            unhealthy_threshold: 2,
+            healthy_threshold: 2,
+            health_check_method: HealthCheckMethod::Get,
+            health_check_url: "/".to_owned(),
+            max_parallel_requests: 4,
+            rate_limit_requests_threshold: 10,
+            log_request_full: false,
+            log_request_body: false,
+            log_response_body: false,
+            api_format: ApiFormat::Ollama,
+            labels: Vec::new(),
+            pinned_embeddings_properties: Map::new(),
+            pinned_completions_properties: Map::new(),
+            allow_embeddings: true,
+            allow_completions: true,
+            bearer_token: None,
+            querystring: None,
+            headers: BTreeMap::new(),
+            active: true,
+            created_utc: Timestamp::EPOCH,
+            last_update_utc: Timestamp::EPOCH,
+        }
+    }
+
+    /// Reads the body of a create: absent properties take their defaults, absent times become `now`.
+    pub fn from_json(text: &[u8], now: Timestamp) -> Result<Parsed<Self>, ObjectError> {
+        Self::from_value(&super::parse(text)?, now)
+    }
+
+    /// Reads a backend from JSON that is parsed already, see [`Backend::from_json`].
+    pub fn from_value(value: &Value, now: Timestamp) -> Result<Parsed<Self>, ObjectError> {
+        lenient::read(value).and_then(|parsed| Self::finish(parsed, now))
+    }
+
+    /// Reads the body of an update: `identifier` replaces whatever the body says.
+    pub fn from_json_as(
+        identifier: BackendId,
+        text: &[u8],
+        now: Timestamp,
+    ) -> Result<Parsed<Self>, ObjectError> {
+        let mut parsed: Parsed<Self> =
+            lenient::read(&super::without_property(super::parse(text)?, "Identifier"))?;
+        parsed.value.identifier = identifier;
+        Self::finish(parsed, now)
+    }
+
+    /// Checks that the backend has a name and stamps absent times with `now`: the last step of reading one that
+    /// sat inside another document.
+    pub fn complete(&mut self, now: Timestamp) -> Result<(), ObjectError> {
+        if self.identifier.is_unset() {
+            return Err(ObjectError::new(
+                JsonPath::root().property("Identifier"),
+                IdError::Empty.to_string(),
+            ));
+        }
+        for time in [&mut self.created_utc, &mut self.last_update_utc] {
+            if *time == Timestamp::EPOCH {
+                *time = now;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the secrets of `stored` back where a client returned the redaction mark it had been shown.
+    pub fn restore_secrets(&mut self, stored: &Self) {
+        if self.bearer_token.as_ref().is_some_and(Secret::is_redaction_mark) {
+            self.bearer_token.clone_from(&stored.bearer_token);
+        }
+        for (name, value) in &mut self.headers {
+            if let Some(known) = stored.headers.get(name)
+                && value.is_redaction_mark()
+            {
+                value.clone_from(known);
+            }
+        }
+    }
+
+    fn finish(mut parsed: Parsed<Self>, now: Timestamp) -> Result<Parsed<Self>, ObjectError> {
+        parsed.value.complete(now)?;
+        parsed.unknown.retain(|path| !Self::is_runtime_property(&path.to_string()));
+        Ok(parsed)
+    }
+
+    /// Whether `name` is a live property, which input may carry and which is then ignored.
+    pub fn is_runtime_property(name: &str) -> bool {
+        lenient::property_names(&BackendRuntime::default())
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(name))
+    }
+}
+
+fn unnamed() -> Backend {
+    Backend::new(BackendId::unset())
+}

@@ -1,0 +1,150 @@
+//! A frontend: one virtual server, chosen by the host name of the request.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::format::LoadBalancing;
+use super::lenient::{self, ObjectError, Parsed};
+use super::path::JsonPath;
+use super::validate::{INT_MAX, between, host_name};
+use crate::id::{BackendId, FrontendId, IdError};
+use crate::time::Timestamp;
+
+/// One virtual server. The order of the fields is the order of the JSON properties; the defaults are those of
+/// [`Frontend::new`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default = "unnamed")]
+pub struct Frontend {
+    /// Unique, case-sensitive name.
+    pub identifier: FrontendId,
+    /// Text for people.
+    pub name: String,
+    /// Host name that requests must carry; `*` for any.
+    #[serde(deserialize_with = "host_name")]
+    pub hostname: String,
+    /// Longest wait for the head of an answer, in milliseconds; 0 for no limit.
+    #[serde(deserialize_with = "between::<0, INT_MAX, _, _>")]
+    pub timeout_ms: u32,
+    /// Longest silence between two pieces of an answer, in milliseconds; 0 for no limit.
+    #[serde(deserialize_with = "between::<0, INT_MAX, _, _>")]
+    pub stream_idle_timeout_ms: u32,
+    /// How to choose among the available backends.
+    pub load_balancing: LoadBalancing,
+    /// Whether to refuse HTTP/1.0 requests.
+    pub block_http10: bool,
+    /// Largest request body, in bytes.
+    #[serde(deserialize_with = "between::<1, INT_MAX, _, _>")]
+    pub max_request_body_size: u64,
+    /// The backends to use, in order.
+    pub backends: Vec<BackendId>,
+    /// Models that each Ollama backend of this frontend is to have.
+    pub required_models: Vec<String>,
+    /// Log every detail of requests to this frontend.
+    pub log_request_full: bool,
+    /// Log request bodies.
+    pub log_request_body: bool,
+    /// Log response bodies.
+    pub log_response_body: bool,
+    /// Whether a client stays on the backend that served it first.
+    pub use_sticky_sessions: bool,
+    /// How long a session lasts after its last request, in milliseconds.
+    #[serde(deserialize_with = "between::<10_000, 86_400_000, _, _>")]
+    pub sticky_session_expiration_ms: u32,
+    /// Properties forced into the body of every embeddings request.
+    pub pinned_embeddings_properties: Map<String, Value>,
+    /// Properties forced into the body of every completions request.
+    pub pinned_completions_properties: Map<String, Value>,
+    /// Whether embeddings requests are served.
+    pub allow_embeddings: bool,
+    /// Whether completions requests are served.
+    pub allow_completions: bool,
+    /// Whether a failed attempt may be repeated at another backend.
+    pub allow_retries: bool,
+    /// Whether the frontend takes part at all.
+    pub active: bool,
+    /// When the frontend was created; [`Timestamp::EPOCH`] until stamped.
+    pub created_utc: Timestamp,
+    /// When the frontend was last changed; [`Timestamp::EPOCH`] until stamped.
+    pub last_update_utc: Timestamp,
+}
+
+// === Frontend ===
+
+impl Frontend {
+    /// A frontend with the default of every other property.
+    pub fn new(identifier: FrontendId) -> Self {
+        Self {
+            identifier,
+            name: String::new(),
+            hostname: "*".to_owned(),
+            timeout_ms: 60_000,
+            stream_idle_timeout_ms: 120_000,
+            load_balancing: LoadBalancing::RoundRobin,
+            block_http10: true,
+            max_request_body_size: 536_870_912,
+            backends: Vec::new(),
+            required_models: Vec::new(),
+            log_request_full: false,
+            log_request_body: false,
+            log_response_body: false,
+            use_sticky_sessions: false,
+            sticky_session_expiration_ms: 1_800_000,
+            pinned_embeddings_properties: Map::new(),
+            pinned_completions_properties: Map::new(),
+            allow_embeddings: true,
+            allow_completions: true,
+            allow_retries: true,
+            active: true,
+            created_utc: Timestamp::EPOCH,
+            last_update_utc: Timestamp::EPOCH,
+        }
+    }
+
+    /// Reads the body of a create: absent properties take their defaults, absent times become `now`.
+    pub fn from_json(text: &[u8], now: Timestamp) -> Result<Parsed<Self>, ObjectError> {
+        Self::from_value(&super::parse(text)?, now)
+    }
+
+    /// Reads a frontend from JSON that is parsed already, see [`Frontend::from_json`].
+    pub fn from_value(value: &Value, now: Timestamp) -> Result<Parsed<Self>, ObjectError> {
+        lenient::read(value).and_then(|parsed| Self::finish(parsed, now))
+    }
+
+    /// Reads the body of an update: `identifier` replaces whatever the body says.
+    pub fn from_json_as(
+        identifier: FrontendId,
+        text: &[u8],
+        now: Timestamp,
+    ) -> Result<Parsed<Self>, ObjectError> {
+        let mut parsed: Parsed<Self> =
+            lenient::read(&super::without_property(super::parse(text)?, "Identifier"))?;
+        parsed.value.identifier = identifier;
+        Self::finish(parsed, now)
+    }
+
+    /// Checks that the frontend has a name and stamps absent times with `now`: the last step of reading one that
+    /// sat inside another document.
+    pub fn complete(&mut self, now: Timestamp) -> Result<(), ObjectError> {
+        if self.identifier.is_unset() {
+            return Err(ObjectError::new(
+                JsonPath::root().property("Identifier"),
+                IdError::Empty.to_string(),
+            ));
+        }
+        for time in [&mut self.created_utc, &mut self.last_update_utc] {
+            if *time == Timestamp::EPOCH {
+                *time = now;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut parsed: Parsed<Self>, now: Timestamp) -> Result<Parsed<Self>, ObjectError> {
+        parsed.value.complete(now)?;
+        Ok(parsed)
+    }
+}
+
+fn unnamed() -> Frontend {
+    Frontend::new(FrontendId::unset())
+}

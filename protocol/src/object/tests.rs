@@ -1,0 +1,289 @@
+//! The objects against the reference: names, order, defaults, ranges and tolerances.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::id::BackendId;
+use crate::time::Timestamp;
+
+const NOW: Timestamp = Timestamp::from_micros(1_759_944_278_120_000);
+const NOW_TEXT: &str = "2025-10-08T17:24:38.120000Z";
+
+fn backend(body: &Value) -> Result<Parsed<Backend>, ObjectError> {
+    Backend::from_json(body.to_string().as_bytes(), NOW)
+}
+
+fn frontend(body: &Value) -> Result<Parsed<Frontend>, ObjectError> {
+    Frontend::from_json(body.to_string().as_bytes(), NOW)
+}
+
+/// The object as text, so that the order of the properties counts.
+fn without(object: impl serde::Serialize, additions: &[&str]) -> String {
+    let mut value = serde_json::to_value(object).unwrap();
+    for name in additions {
+        value.as_object_mut().unwrap().shift_remove(*name).expect("an addition of ours");
+    }
+    value.to_string()
+}
+
+#[test]
+fn a_backend_of_defaults_prints_the_reference_table_in_order() {
+    let expected = json!({
+        "Identifier": "b1", "Name": "", "Hostname": "localhost", "Port": 8000, "Ssl": false,
+        "UnhealthyThreshold": 2, "HealthyThreshold": 2, "HealthCheckMethod": "GET", "HealthCheckUrl": "/",
+        "MaxParallelRequests": 4, "RateLimitRequestsThreshold": 10,
+        "LogRequestFull": false, "LogRequestBody": false, "LogResponseBody": false,
+        "ApiFormat": "Ollama", "Labels": [], "PinnedEmbeddingsProperties": {}, "PinnedCompletionsProperties": {},
+        "AllowEmbeddings": true, "AllowCompletions": true, "Headers": {}, "Active": true,
+        "CreatedUtc": NOW_TEXT, "LastUpdateUtc": NOW_TEXT
+    });
+    let read = backend(&json!({"Identifier": "b1"})).unwrap().value;
+    assert!(read.verify_tls, "certificates are verified unless switched off");
+    assert_eq!(without(&read, &["VerifyTls"]), expected.to_string());
+}
+
+#[test]
+fn a_frontend_of_defaults_prints_the_reference_table_in_order() {
+    let expected = json!({
+        "Identifier": "f1", "Name": "", "Hostname": "*", "TimeoutMs": 60000, "LoadBalancing": "RoundRobin",
+        "BlockHttp10": true, "MaxRequestBodySize": 536_870_912, "Backends": [], "RequiredModels": [],
+        "LogRequestFull": false, "LogRequestBody": false, "LogResponseBody": false,
+        "UseStickySessions": false, "StickySessionExpirationMs": 1_800_000,
+        "PinnedEmbeddingsProperties": {}, "PinnedCompletionsProperties": {},
+        "AllowEmbeddings": true, "AllowCompletions": true, "AllowRetries": true, "Active": true,
+        "CreatedUtc": NOW_TEXT, "LastUpdateUtc": NOW_TEXT
+    });
+    let read = frontend(&json!({"Identifier": "f1"})).unwrap().value;
+    assert_eq!(read.stream_idle_timeout_ms, 120_000);
+    assert_eq!(without(&read, &["StreamIdleTimeoutMs"]), expected.to_string());
+}
+
+#[test]
+fn optional_properties_take_their_place_in_the_table() {
+    let read =
+        backend(&json!({"Identifier": "b1", "Querystring": "?key=1", "BearerToken": "t0ken"})).unwrap().value;
+    let text = serde_json::to_string(&read).unwrap();
+    assert!(text.contains(
+        r#""AllowCompletions":true,"BearerToken":"********","Querystring":"key=1","Headers":{},"Active":true"#
+    ));
+}
+
+#[test]
+fn every_property_name_is_accepted_in_any_case() {
+    for name in lenient::property_names(&Backend::new("b1".parse().unwrap())) {
+        let mut body = json!({"identifier": "b1"});
+        body[name.to_uppercase()] = if name == "Identifier" { json!("b1") } else { Value::Null };
+        let parsed = backend(&body).unwrap();
+        assert_eq!(parsed.unknown, [], "{name}");
+    }
+    let parsed =
+        frontend(&json!({"IDENTIFIER": "f1", "backends": ["b1"], "usestickysessions": true})).unwrap();
+    assert_eq!(parsed.value.backends, ["b1".parse::<BackendId>().unwrap()]);
+    assert!(parsed.value.use_sticky_sessions);
+}
+
+#[test]
+fn null_is_the_default_of_every_property() {
+    let defaults = backend(&json!({"Identifier": "b1"})).unwrap().value;
+    let mut body = json!({});
+    for name in lenient::property_names(&defaults) {
+        body[&name] = Value::Null;
+    }
+    body["Identifier"] = json!("b1");
+    assert_eq!(backend(&body).unwrap().value, defaults);
+}
+
+#[test]
+fn choices_are_accepted_by_name_in_any_case_and_by_number() {
+    let balancing = |value: Value| {
+        frontend(&json!({"Identifier": "f1", "LoadBalancing": value}))
+            .map(|parsed| parsed.value.load_balancing)
+    };
+    assert_eq!(balancing(json!("random")).unwrap(), LoadBalancing::Random);
+    assert_eq!(balancing(json!("ROUNDROBIN")).unwrap(), LoadBalancing::RoundRobin);
+    assert_eq!(balancing(json!(0)).unwrap(), LoadBalancing::Random);
+    assert_eq!(balancing(json!(1)).unwrap(), LoadBalancing::RoundRobin);
+    assert_eq!(
+        balancing(json!("Weighted")).unwrap_err().to_string(),
+        "LoadBalancing must be one of Random, RoundRobin, but is \"Weighted\""
+    );
+    assert_eq!(
+        balancing(json!(2)).unwrap_err().to_string(),
+        "LoadBalancing must be one of Random, RoundRobin, but is \"2\""
+    );
+
+    let format = |value: Value| {
+        backend(&json!({"Identifier": "b1", "ApiFormat": value})).map(|parsed| parsed.value.api_format)
+    };
+    assert_eq!(format(json!("openai")).unwrap(), ApiFormat::OpenAI);
+    assert_eq!(format(json!(2)).unwrap(), ApiFormat::Unknown);
+    assert!(format(json!(true)).unwrap_err().to_string().starts_with("ApiFormat must be a string"));
+
+    let method = |value: &str| {
+        backend(&json!({"Identifier": "b1", "HealthCheckMethod": value}))
+            .map(|parsed| parsed.value.health_check_method)
+    };
+    assert_eq!(method("head").unwrap(), HealthCheckMethod::Head);
+    assert_eq!(method("").unwrap(), HealthCheckMethod::Get);
+    assert_eq!(
+        method("POST").unwrap_err().to_string(),
+        "HealthCheckMethod must be one of GET, HEAD, but is \"POST\""
+    );
+}
+
+#[test]
+fn bounds_of_the_table_hold_and_are_named() {
+    let int_max = i64::from(i32::MAX);
+    let bounds = [
+        ("Port", 0, 65_535),
+        ("UnhealthyThreshold", 1, int_max),
+        ("HealthyThreshold", 1, int_max),
+        ("MaxParallelRequests", 1, int_max),
+        ("RateLimitRequestsThreshold", 1, int_max),
+    ];
+    for (name, low, high) in bounds {
+        check_bounds(name, low, high, &|body| {
+            backend(body).map(|parsed| serde_json::to_value(parsed.value).unwrap())
+        });
+    }
+    let bounds = [
+        ("TimeoutMs", 0, int_max),
+        ("StreamIdleTimeoutMs", 0, int_max),
+        ("MaxRequestBodySize", 1, int_max),
+        ("StickySessionExpirationMs", 10_000, 86_400_000),
+    ];
+    for (name, low, high) in bounds {
+        check_bounds(name, low, high, &|body| {
+            frontend(body).map(|parsed| serde_json::to_value(parsed.value).unwrap())
+        });
+    }
+}
+
+fn check_bounds(name: &str, low: i64, high: i64, read: &dyn Fn(&Value) -> Result<Value, ObjectError>) {
+    for inside in [low, high] {
+        let value = read(&json!({"Identifier": "x1", name: inside})).unwrap();
+        assert_eq!(value[name], json!(inside));
+    }
+    for outside in [low - 1, high + 1] {
+        let sentence = read(&json!({"Identifier": "x1", name: outside})).unwrap_err().to_string();
+        assert!(sentence.starts_with(&format!("{name} must be a whole number")), "{sentence}");
+        for part in [low, high, outside] {
+            assert!(sentence.contains(&part.to_string()), "{sentence} does not tell {part}");
+        }
+    }
+    for wrong in [json!("7"), json!(1.5), json!(true), json!([])] {
+        assert!(read(&json!({"Identifier": "x1", name: wrong})).is_err());
+    }
+}
+
+#[test]
+fn texts_that_would_break_a_request_are_refused_by_name() {
+    let cases = [
+        (json!({"Hostname": ""}), "Hostname must not be empty"),
+        (json!({"Hostname": "http://gpu"}), "Hostname must be a host name or IP address without scheme"),
+        (json!({"HealthCheckUrl": "health"}), "HealthCheckUrl must start with `/`, but is \"health\""),
+        (json!({"HealthCheckUrl": "/a b"}), "HealthCheckUrl must not contain spaces"),
+        (json!({"Querystring": "a=1\r\nX: y"}), "Querystring must not contain spaces, line breaks"),
+        (json!({"BearerToken": "a\nb"}), "BearerToken must not contain line breaks"),
+        (json!({"Headers": {"X Y": "1"}}), "Headers must have HTTP header names as keys, but has \"X Y\""),
+        (json!({"Headers": {"X": "1\r\n2"}}), "Headers has a control character in the value of \"X\""),
+        (json!({"Headers": {"X": 1}}), "Headers.X must be a string, but is a number"),
+        (json!({"Labels": ["a", 1]}), "Labels[1] must be a string, but is a number"),
+        (json!({"Labels": "a"}), "Labels must be an array, but is a string"),
+        (json!({"Ssl": "yes"}), "Ssl must be a boolean, but is a string"),
+        (json!({"CreatedUtc": "soon"}), "CreatedUtc must be a date and time such as"),
+        (json!({"Identifier": "a b"}), "Identifier may only contain letters, digits"),
+        (json!({"Identifier": "health"}), "Identifier must not be `health`"),
+        (json!({"Identifier": null}), "Identifier must not be empty"),
+    ];
+    for (mut body, expected) in cases {
+        if body.get("Identifier").is_none() {
+            body["Identifier"] = json!("b1");
+        }
+        let sentence = backend(&body).unwrap_err().to_string();
+        assert!(sentence.starts_with(expected), "{sentence}");
+    }
+    let sentence = frontend(&json!({"Identifier": "f1", "Backends": ["b1", "b 2"]})).unwrap_err().to_string();
+    assert!(sentence.starts_with("Backends[1] may only contain"), "{sentence}");
+}
+
+#[test]
+fn a_body_that_is_no_json_object_is_refused() {
+    for (body, expected) in [
+        (&b"null"[..], "the JSON document must be an object, but is null"),
+        (b"[]", "the JSON document must be an object, but is an array"),
+        (b"", "the JSON document is not valid: EOF while parsing a value at line 1 column 0"),
+        (b"{\n \"Port\": }", "the JSON document is not valid: expected value at line 2 column 10"),
+    ] {
+        assert_eq!(Backend::from_json(body, NOW).unwrap_err().to_string(), expected);
+    }
+}
+
+#[test]
+fn live_properties_are_ignored_silently_and_unknown_ones_are_returned() {
+    let parsed = backend(&json!({
+        "Identifier": "b1", "HealthySinceUtc": "rubbish", "UnhealthySinceUtc": null, "uptime": 3, "Downtime": "",
+        "ActiveRequests": 7, "IsSticky": true, "Weight": 3, "Colour": null
+    }))
+    .unwrap();
+    let unknown: Vec<String> = parsed.unknown.iter().map(ToString::to_string).collect();
+    assert_eq!(unknown, ["Weight", "Colour"]);
+    assert_eq!(parsed.value, backend(&json!({"Identifier": "b1"})).unwrap().value);
+}
+
+#[test]
+fn times_of_the_body_are_kept_and_absent_ones_are_now() {
+    let value = backend(&json!({"Identifier": "b1", "CreatedUtc": "2020-01-02 03:04:05"})).unwrap().value;
+    assert_eq!(value.created_utc.to_string(), "2020-01-02T03:04:05.000000Z");
+    assert_eq!(value.last_update_utc, NOW);
+}
+
+#[test]
+fn an_update_takes_its_identifier_from_the_path() {
+    let id: BackendId = "b7".parse().unwrap();
+    for body in [r#"{"Port": 1}"#, r#"{"Identifier": "other", "Port": 1}"#, r#"{"identifier": 5, "Port": 1}"#]
+    {
+        let value = Backend::from_json_as(id.clone(), body.as_bytes(), NOW).unwrap().value;
+        assert_eq!((value.identifier, value.port), (id.clone(), 1));
+    }
+    let value = Frontend::from_json_as("f7".parse().unwrap(), b"{}", NOW).unwrap().value;
+    assert_eq!(value.identifier.as_str(), "f7");
+}
+
+#[test]
+fn pinned_properties_keep_their_nulls_and_their_order() {
+    let pinned = json!({"z": null, "a": {"b": [1, null, 2.5]}});
+    let parsed = backend(&json!({"Identifier": "b1", "PinnedCompletionsProperties": pinned})).unwrap();
+    assert_eq!(parsed.unknown, []);
+    assert_eq!(Value::Object(parsed.value.pinned_completions_properties).to_string(), pinned.to_string());
+}
+
+#[test]
+fn no_output_shows_a_secret_and_a_returned_mark_changes_nothing() {
+    let body = json!({"Identifier": "b1", "BearerToken": "hunter2", "Headers": {"X-Key": "hunter2", "X-Old": "hunter2"}});
+    let stored = backend(&body).unwrap().value;
+    let shown = serde_json::to_string_pretty(&stored).unwrap();
+    assert!(!shown.contains("hunter2") && !format!("{stored:?}").contains("hunter2"));
+
+    let mut returned = Backend::from_json(shown.as_bytes(), NOW).unwrap().value;
+    returned.headers.insert("X-Old".to_owned(), "fresh".into());
+    returned.restore_secrets(&stored);
+    assert_eq!(returned.bearer_token, stored.bearer_token);
+    assert_eq!(returned.headers["X-Key"].expose(), "hunter2");
+    assert_eq!(returned.headers["X-Old"].expose(), "fresh");
+}
+
+#[test]
+fn a_status_shows_the_configuration_first_and_then_the_live_properties() {
+    let backend = backend(&json!({"Identifier": "b1"})).unwrap().value;
+    let since = Timestamp::from_micros(NOW.as_micros() - 191_521_000);
+    let healthy = BackendStatus { backend: &backend, runtime: BackendRuntime::healthy(since, NOW) };
+    let text = serde_json::to_string(&healthy).unwrap();
+    assert!(text.starts_with(r#"{"Identifier":"b1""#));
+    assert!(text.ends_with(
+        r#""HealthySinceUtc":"2025-10-08T17:21:26.599000Z","Uptime":"00:03:11.5210000","ActiveRequests":0,"IsSticky":false}"#
+    ));
+    let unhealthy = BackendStatus { backend: &backend, runtime: BackendRuntime::unhealthy(since, NOW) };
+    let text = serde_json::to_string(&unhealthy).unwrap();
+    assert!(text.contains("UnhealthySinceUtc") && text.contains("Downtime") && !text.contains("\"Uptime"));
+}

@@ -1,0 +1,144 @@
+//! Rules for single properties, attached to their fields with `deserialize_with`, so that each bound is written
+//! once, next to the property it belongs to.
+//!
+//! Each error is a predicate ("must be ..."); the reader puts the path of the property in front of it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{Error, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::secret::Secret;
+
+/// Largest integer of the original's 32-bit properties.
+pub const INT_MAX: i64 = i32::MAX as i64;
+
+/// A whole number from `LOW` to `HIGH`, both included.
+pub fn between<'de, const LOW: i64, const HIGH: i64, T, D>(deserializer: D) -> Result<T, D::Error>
+where
+    T: TryFrom<i64>,
+    D: Deserializer<'de>,
+{
+    let number = deserializer.deserialize_any(WholeNumber { low: LOW, high: HIGH })?;
+    // Fails only for a field that is narrower than its declared range.
+    T::try_from(number).map_err(|_| Error::invalid_value(Unexpected::Signed(number), &"a smaller number"))
+}
+
+/// A text that is not empty.
+pub fn non_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.trim().is_empty() { Err(Error::custom("must not be empty")) } else { Ok(text) }
+}
+
+/// A host name or IP address, or one of the wildcards; no scheme, port or path.
+pub fn host_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = non_empty(deserializer)?;
+    let unsuitable =
+        |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '\\' | '?' | '#' | '@');
+    if text.contains(unsuitable) {
+        return Err(Error::custom(format_args!(
+            "must be a host name or IP address without scheme, port and path, but is {text:?}"
+        )));
+    }
+    Ok(text)
+}
+
+/// The path of a URL, starting with `/`; an empty text means `/`.
+pub fn url_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() {
+        return Ok("/".to_owned());
+    }
+    if !text.starts_with('/') {
+        return Err(Error::custom(format_args!("must start with `/`, but is {text:?}")));
+    }
+    request_line_text(text)
+}
+
+/// The query part of a URL; a leading `?` is dropped and an empty text counts as absent.
+pub fn query_string<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+    let query = text.strip_prefix('?').unwrap_or(&text).to_owned();
+    if query.is_empty() { Ok(None) } else { request_line_text(query).map(Some) }
+}
+
+/// A bearer token, sent in a header; an empty text counts as absent.
+pub fn token<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
+    let secret = Option::<Secret>::deserialize(deserializer)?.filter(|secret| !secret.expose().is_empty());
+    match secret {
+        Some(secret) if !is_header_value(secret.expose()) => {
+            Err(Error::custom("must not contain line breaks or other control characters"))
+        }
+        other => Ok(other),
+    }
+}
+
+/// Request headers: names are tokens of RFC 9110, values hold no control characters.
+pub fn headers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Secret>, D::Error> {
+    let headers = BTreeMap::<String, Secret>::deserialize(deserializer)?;
+    for (name, value) in &headers {
+        if !is_header_name(name) {
+            return Err(Error::custom(format_args!("must have HTTP header names as keys, but has {name:?}")));
+        }
+        if !is_header_value(value.expose()) {
+            return Err(Error::custom(format_args!("has a control character in the value of {name:?}")));
+        }
+    }
+    Ok(headers)
+}
+
+/// Whether the text can be the name of an HTTP header (RFC 9110, section 5.6.2).
+pub fn is_header_name(text: &str) -> bool {
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(token)
+}
+
+/// Whether the text can be the value of an HTTP header.
+pub fn is_header_value(text: &str) -> bool {
+    !text.chars().any(|c| c.is_control() && c != '\t')
+}
+
+// === helpers ===
+
+struct WholeNumber {
+    low: i64,
+    high: i64,
+}
+
+impl Visitor<'_> for WholeNumber {
+    type Value = i64;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.high >= INT_MAX && self.low > i64::MIN {
+            // The upper bound only states the width of the property; leaving it out reads better.
+            write!(formatter, "a whole number of {} or more (at most {})", self.low, self.high)
+        } else {
+            write!(formatter, "a whole number from {} to {}", self.low, self.high)
+        }
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<i64, E> {
+        if (self.low..=self.high).contains(&number) {
+            Ok(number)
+        } else {
+            Err(E::invalid_value(Unexpected::Signed(number), &self))
+        }
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<i64, E> {
+        match i64::try_from(number) {
+            Ok(number) => self.visit_i64(number),
+            Err(_) => Err(E::invalid_value(Unexpected::Unsigned(number), &self)),
+        }
+    }
+}
+
+fn request_line_text<E: Error>(text: String) -> Result<String, E> {
+    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(E::custom(
+            "must not contain spaces, line breaks or control characters (escape them with %)",
+        ));
+    }
+    Ok(text)
+}

@@ -1,0 +1,428 @@
+//! The one route table of client traffic: (method, path) in, [`Route`] out.
+//!
+//! Paths are compared by segments after percent-decoding, as the engines behind us do: otherwise
+//! `/v1/chat%2Fcompletions` would reach a backend as a completion without having been seen as one.
+//! Sources: the original's table, Ollama's own router, and the OpenAI and Anthropic paths that Ollama serves.
+
+use std::borrow::Cow;
+
+use crate::object::ApiFormat;
+
+/// What a request asks a backend to do. The name follows the API that defines it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// `POST /api/generate`
+    OllamaGenerate,
+    /// `POST /api/chat` and its alias `POST /api/chat/generate`
+    OllamaChat,
+    /// `POST /api/embed`
+    OllamaEmbed,
+    /// `POST /api/embeddings`, the legacy single embedding
+    OllamaEmbeddings,
+    /// `GET /api/tags`
+    OllamaTags,
+    /// `GET /api/ps`
+    OllamaPs,
+    /// `POST /api/show`
+    OllamaShow,
+    /// `POST /api/pull`
+    OllamaPull,
+    /// `POST /api/push`
+    OllamaPush,
+    /// `POST /api/create`
+    OllamaCreate,
+    /// `POST /api/copy`
+    OllamaCopy,
+    /// `DELETE /api/delete`
+    OllamaDelete,
+    /// `HEAD` or `POST /api/blobs/:digest`
+    OllamaBlob,
+    /// `GET /api/version`
+    OllamaVersion,
+    /// Any other path below `/api/`
+    OllamaOther,
+    /// `POST /v1/chat/completions`
+    OpenAiChat,
+    /// `POST /v1/completions`
+    OpenAiCompletion,
+    /// `POST /v1/embeddings`
+    OpenAiEmbeddings,
+    /// `GET /v1/models`
+    OpenAiModels,
+    /// `GET /v1/models/:id`
+    OpenAiModel,
+    /// `POST /v1/responses`
+    OpenAiResponses,
+    /// `POST /v1/messages`, Anthropic's API, which Ollama serves below `/v1`
+    AnthropicMessages,
+    /// `POST /v1/audio/transcriptions`
+    OpenAiTranscription,
+    /// Any other path below `/v1/`
+    OpenAiOther,
+}
+
+/// Which permission and which pinned properties apply to an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Makes vectors: `AllowEmbeddings`, `PinnedEmbeddingsProperties`.
+    Embeddings,
+    /// Generates text: `AllowCompletions`, `PinnedCompletionsProperties`.
+    Completions,
+    /// Everything else: never restricted, never pinned.
+    Other,
+}
+
+/// The shape in which a client expects errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientProtocol {
+    /// `{"error": "…"}`
+    Ollama,
+    /// `{"error": {"message": …, "type": …}}`
+    OpenAi,
+    /// `{"type": "error", "error": {…}}`
+    Anthropic,
+    /// OllamaFlow's own `{Error, Message, StatusCode}`
+    Admin,
+}
+
+/// Where a request goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// `GET` or `HEAD /`
+    Root,
+    /// `GET` or `HEAD /favicon.ico`
+    Favicon,
+    /// Anything below `/v1.0/`
+    Admin,
+    /// To a backend.
+    Proxy(Operation),
+    /// The path is known, the method is not: the value of `Allow`.
+    MethodNotAllowed {
+        /// Comma-separated methods that the path takes.
+        allow: &'static str,
+    },
+    /// `.` or `..` as a path segment: a backend could resolve it to a path that was not classified.
+    DotSegment,
+    /// No such path.
+    NotFound,
+}
+
+/// Finds the route of a request line. `method` is upper case as received; `path` has no query.
+pub fn classify(method: &str, path: &str) -> Route {
+    let path = decode(path);
+    let mut segments = Segments::default();
+    for segment in path.split(|&byte| byte == b'/').filter(|segment| !segment.is_empty()) {
+        if segment == b"." || segment == b".." {
+            return Route::DotSegment;
+        }
+        segments.push(segment);
+    }
+    match segments.as_slice() {
+        [] => by_method(method, Route::Root, "GET, HEAD"),
+        [b"favicon.ico"] => by_method(method, Route::Favicon, "GET, HEAD"),
+        [b"v1.0", ..] => Route::Admin,
+        [b"api", rest @ ..] if !rest.is_empty() => ollama(method, rest),
+        [b"v1", rest @ ..] if !rest.is_empty() => openai(method, rest),
+        _ => Route::NotFound,
+    }
+}
+
+/// The error shape for a path, whether or not it has a route. `path` has no query.
+pub fn client_protocol(path: &str) -> ClientProtocol {
+    let path = decode(path);
+    let mut segments = path.split(|&byte| byte == b'/').filter(|segment| !segment.is_empty());
+    match (segments.next(), segments.next()) {
+        (Some(b"api"), _) => ClientProtocol::Ollama,
+        (Some(b"v1"), Some(b"messages")) => ClientProtocol::Anthropic,
+        (Some(b"v1"), _) => ClientProtocol::OpenAi,
+        _ => ClientProtocol::Admin,
+    }
+}
+
+/// The first four segments of a path; a fifth only matters as "more".
+#[derive(Default)]
+struct Segments<'a> {
+    kept: [&'a [u8]; 5],
+    len: usize,
+}
+
+// === impl Segments ===
+
+impl<'a> Segments<'a> {
+    fn push(&mut self, segment: &'a [u8]) {
+        if let Some(slot) = self.kept.get_mut(self.len) {
+            *slot = segment;
+            self.len += 1;
+        }
+    }
+
+    fn as_slice(&self) -> &[&'a [u8]] {
+        &self.kept[..self.len]
+    }
+}
+
+// === impl Operation ===
+
+impl Operation {
+    /// The API in which the client speaks.
+    pub fn format(self) -> ApiFormat {
+        match self {
+            Self::OllamaGenerate
+            | Self::OllamaChat
+            | Self::OllamaEmbed
+            | Self::OllamaEmbeddings
+            | Self::OllamaTags
+            | Self::OllamaPs
+            | Self::OllamaShow
+            | Self::OllamaPull
+            | Self::OllamaPush
+            | Self::OllamaCreate
+            | Self::OllamaCopy
+            | Self::OllamaDelete
+            | Self::OllamaBlob
+            | Self::OllamaVersion
+            | Self::OllamaOther => ApiFormat::Ollama,
+            _ => ApiFormat::OpenAI,
+        }
+    }
+
+    /// The error shape that the client expects.
+    pub fn protocol(self) -> ClientProtocol {
+        match self {
+            Self::AnthropicMessages => ClientProtocol::Anthropic,
+            _ if self.format() == ApiFormat::Ollama => ClientProtocol::Ollama,
+            _ => ClientProtocol::OpenAi,
+        }
+    }
+
+    /// Which permission and pins apply.
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::OllamaEmbed | Self::OllamaEmbeddings | Self::OpenAiEmbeddings => Kind::Embeddings,
+            Self::OllamaGenerate
+            | Self::OllamaChat
+            | Self::OpenAiChat
+            | Self::OpenAiCompletion
+            | Self::OpenAiResponses
+            | Self::AnthropicMessages => Kind::Completions,
+            _ => Kind::Other,
+        }
+    }
+
+    /// Whether a backend of `format` can take the request as it is. Ollama serves `/v1` itself.
+    pub fn is_spoken_by(self, format: ApiFormat) -> bool {
+        match format {
+            ApiFormat::Ollama => true,
+            ApiFormat::OpenAI => self.format() == ApiFormat::OpenAI,
+            ApiFormat::Unknown => false,
+        }
+    }
+
+    /// The path sent upstream where it is fixed; `None` means the path as the client wrote it.
+    pub fn upstream_path(self) -> Option<&'static str> {
+        Some(match self {
+            Self::OllamaGenerate => "/api/generate",
+            Self::OllamaChat => "/api/chat",
+            Self::OllamaEmbed => "/api/embed",
+            Self::OllamaEmbeddings => "/api/embeddings",
+            Self::OllamaTags => "/api/tags",
+            Self::OllamaPs => "/api/ps",
+            Self::OllamaShow => "/api/show",
+            Self::OllamaPull => "/api/pull",
+            Self::OllamaPush => "/api/push",
+            Self::OllamaCreate => "/api/create",
+            Self::OllamaCopy => "/api/copy",
+            Self::OllamaDelete => "/api/delete",
+            Self::OllamaVersion => "/api/version",
+            Self::OpenAiChat => "/v1/chat/completions",
+            Self::OpenAiCompletion => "/v1/completions",
+            Self::OpenAiEmbeddings => "/v1/embeddings",
+            Self::OpenAiModels => "/v1/models",
+            Self::OpenAiResponses => "/v1/responses",
+            Self::AnthropicMessages => "/v1/messages",
+            Self::OpenAiTranscription => "/v1/audio/transcriptions",
+            Self::OllamaBlob | Self::OllamaOther | Self::OpenAiModel | Self::OpenAiOther => return None,
+        })
+    }
+}
+
+fn ollama(method: &str, rest: &[&[u8]]) -> Route {
+    let operation = match rest {
+        [b"generate"] => Operation::OllamaGenerate,
+        [b"chat"] | [b"chat", b"generate"] => Operation::OllamaChat,
+        [b"embed"] => Operation::OllamaEmbed,
+        [b"embeddings"] => Operation::OllamaEmbeddings,
+        [b"tags"] => Operation::OllamaTags,
+        [b"ps"] => Operation::OllamaPs,
+        [b"show"] => Operation::OllamaShow,
+        [b"pull"] => Operation::OllamaPull,
+        [b"push"] => Operation::OllamaPush,
+        [b"create"] => Operation::OllamaCreate,
+        [b"copy"] => Operation::OllamaCopy,
+        [b"delete"] => Operation::OllamaDelete,
+        [b"blobs", _] => Operation::OllamaBlob,
+        [b"version"] => Operation::OllamaVersion,
+        _ => return Route::Proxy(Operation::OllamaOther),
+    };
+    let allow = match operation {
+        Operation::OllamaTags | Operation::OllamaPs | Operation::OllamaVersion => "GET, HEAD",
+        Operation::OllamaDelete => "DELETE",
+        Operation::OllamaBlob => "HEAD, POST",
+        _ => "POST",
+    };
+    by_method(method, Route::Proxy(operation), allow)
+}
+
+fn openai(method: &str, rest: &[&[u8]]) -> Route {
+    let operation = match rest {
+        [b"chat", b"completions"] => Operation::OpenAiChat,
+        [b"completions"] => Operation::OpenAiCompletion,
+        [b"embeddings"] => Operation::OpenAiEmbeddings,
+        [b"models"] => Operation::OpenAiModels,
+        // Model names may hold slashes (`org/model`), escaped or not.
+        [b"models", ..] => Operation::OpenAiModel,
+        [b"responses"] => Operation::OpenAiResponses,
+        [b"messages"] => Operation::AnthropicMessages,
+        [b"audio", b"transcriptions"] => Operation::OpenAiTranscription,
+        _ => return Route::Proxy(Operation::OpenAiOther),
+    };
+    let allow = match operation {
+        Operation::OpenAiModels => "GET, HEAD",
+        // OpenAI deletes fine-tuned models this way; the backend decides.
+        Operation::OpenAiModel => "GET, HEAD, DELETE",
+        _ => "POST",
+    };
+    by_method(method, Route::Proxy(operation), allow)
+}
+
+fn by_method(method: &str, route: Route, allow: &'static str) -> Route {
+    if allow.split(", ").any(|allowed| allowed == method) { route } else { Route::MethodNotAllowed { allow } }
+}
+
+/// Percent-decodes once; malformed escapes stay as they are (they then match no literal).
+fn decode(path: &str) -> Cow<'_, [u8]> {
+    let bytes = path.as_bytes();
+    if memchr::memchr(b'%', bytes).is_none() {
+        return Cow::Borrowed(bytes);
+    }
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some((&first, tail)) = rest.split_first() {
+        let hex = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        match (first, tail) {
+            (b'%', [high, low, after @ ..]) => {
+                if let (Some(high), Some(low)) = (hex(*high), hex(*low)) {
+                    decoded.push(high << 4 | low);
+                    rest = after;
+                    continue;
+                }
+                decoded.push(first);
+            }
+            _ => decoded.push(first),
+        }
+        rest = tail;
+    }
+    Cow::Owned(decoded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_documented_endpoint_is_recognised() {
+        let table = [
+            ("GET", "/", Route::Root),
+            ("HEAD", "/", Route::Root),
+            ("GET", "/favicon.ico", Route::Favicon),
+            ("POST", "/api/generate", Route::Proxy(Operation::OllamaGenerate)),
+            ("POST", "/api/chat", Route::Proxy(Operation::OllamaChat)),
+            ("POST", "/api/chat/generate", Route::Proxy(Operation::OllamaChat)),
+            ("POST", "/api/embed", Route::Proxy(Operation::OllamaEmbed)),
+            ("POST", "/api/embeddings", Route::Proxy(Operation::OllamaEmbeddings)),
+            ("GET", "/api/tags", Route::Proxy(Operation::OllamaTags)),
+            ("HEAD", "/api/tags", Route::Proxy(Operation::OllamaTags)),
+            ("GET", "/api/ps", Route::Proxy(Operation::OllamaPs)),
+            ("POST", "/api/show", Route::Proxy(Operation::OllamaShow)),
+            ("POST", "/api/pull", Route::Proxy(Operation::OllamaPull)),
+            ("POST", "/api/push", Route::Proxy(Operation::OllamaPush)),
+            ("POST", "/api/create", Route::Proxy(Operation::OllamaCreate)),
+            ("POST", "/api/copy", Route::Proxy(Operation::OllamaCopy)),
+            ("DELETE", "/api/delete", Route::Proxy(Operation::OllamaDelete)),
+            ("HEAD", "/api/blobs/sha256:ab", Route::Proxy(Operation::OllamaBlob)),
+            ("POST", "/api/blobs/sha256:ab", Route::Proxy(Operation::OllamaBlob)),
+            ("GET", "/api/version", Route::Proxy(Operation::OllamaVersion)),
+            ("POST", "/api/me", Route::Proxy(Operation::OllamaOther)),
+            ("POST", "/v1/chat/completions", Route::Proxy(Operation::OpenAiChat)),
+            ("POST", "/v1/completions", Route::Proxy(Operation::OpenAiCompletion)),
+            ("POST", "/v1/embeddings", Route::Proxy(Operation::OpenAiEmbeddings)),
+            ("GET", "/v1/models", Route::Proxy(Operation::OpenAiModels)),
+            ("GET", "/v1/models/llama3.2:latest", Route::Proxy(Operation::OpenAiModel)),
+            ("GET", "/v1/models/org/model", Route::Proxy(Operation::OpenAiModel)),
+            ("GET", "/v1/models/org%2Fmodel", Route::Proxy(Operation::OpenAiModel)),
+            ("POST", "/v1/responses", Route::Proxy(Operation::OpenAiResponses)),
+            ("POST", "/v1/messages", Route::Proxy(Operation::AnthropicMessages)),
+            ("POST", "/v1/audio/transcriptions", Route::Proxy(Operation::OpenAiTranscription)),
+            ("GET", "/v1/rerank", Route::Proxy(Operation::OpenAiOther)),
+            ("PATCH", "/v1/a/b/c/d/e/f/g", Route::Proxy(Operation::OpenAiOther)),
+            ("GET", "/v1.0/backends/health", Route::Admin),
+            ("GET", "/api", Route::NotFound),
+            ("GET", "/v1", Route::NotFound),
+            ("GET", "/metrics", Route::NotFound),
+        ];
+        for (method, path, route) in table {
+            assert_eq!(classify(method, path), route, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn empty_segments_are_dropped() {
+        assert_eq!(classify("POST", "//api//chat/"), Route::Proxy(Operation::OllamaChat));
+    }
+
+    #[test]
+    fn escaped_literals_cannot_hide_an_operation() {
+        assert_eq!(classify("POST", "/v1/chat%2Fcompletions"), Route::Proxy(Operation::OpenAiChat));
+        assert_eq!(classify("POST", "/api/%63hat"), Route::Proxy(Operation::OllamaChat));
+        assert_eq!(classify("POST", "/api/%zzchat"), Route::Proxy(Operation::OllamaOther));
+    }
+
+    #[test]
+    fn dot_segments_are_refused_in_every_spelling() {
+        for path in ["/api/../metrics", "/api/%2e%2e/metrics", "/v1/./models", "/v1/..%2fmetrics"] {
+            assert_eq!(classify("GET", path), Route::DotSegment, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_method_names_the_allowed_ones() {
+        let allow = |method, path| match classify(method, path) {
+            Route::MethodNotAllowed { allow } => allow,
+            other => panic!("{method} {path}: {other:?}"),
+        };
+        assert_eq!(allow("GET", "/api/chat"), "POST");
+        assert_eq!(allow("POST", "/api/tags"), "GET, HEAD");
+        assert_eq!(allow("POST", "/api/delete"), "DELETE");
+        assert_eq!(allow("DELETE", "/"), "GET, HEAD");
+        assert_eq!(allow("GET", "/v1/chat/completions"), "POST");
+    }
+
+    #[test]
+    fn errors_take_the_shape_of_the_path() {
+        assert_eq!(client_protocol("/api/nope"), ClientProtocol::Ollama);
+        assert_eq!(client_protocol("/v1/nope"), ClientProtocol::OpenAi);
+        assert_eq!(client_protocol("/v1/messages"), ClientProtocol::Anthropic);
+        assert_eq!(client_protocol("/v1/messages/count_tokens"), ClientProtocol::Anthropic);
+        assert_eq!(client_protocol("/v1.0/frontends"), ClientProtocol::Admin);
+        assert_eq!(client_protocol("/nope"), ClientProtocol::Admin);
+    }
+
+    #[test]
+    fn openai_requests_may_go_to_ollama_backends_but_not_the_reverse() {
+        assert!(Operation::OpenAiChat.is_spoken_by(ApiFormat::Ollama));
+        assert!(Operation::OpenAiChat.is_spoken_by(ApiFormat::OpenAI));
+        assert!(Operation::OllamaChat.is_spoken_by(ApiFormat::Ollama));
+        assert!(!Operation::OllamaChat.is_spoken_by(ApiFormat::OpenAI));
+        assert!(!Operation::OpenAiChat.is_spoken_by(ApiFormat::Unknown));
+    }
+}
