@@ -21,8 +21,9 @@ pub use self::frontend::{Exclusion, FrontendHandle, FrontendView, NoCandidate, P
 use self::supervisor::Supervisor;
 use crate::catalog::CatalogReader;
 
-/// How often a dead actor is looked for. A dead one costs no request: the views it published stay.
-const WATCHDOG_INTERVAL: Duration = Duration::from_millis(100);
+/// How often a dead actor is looked for. A dead one costs no request: the views it published stay. Idle wake-ups cost
+/// more than a second without probes.
+const WATCHDOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The actor system of a node, on a thread of its own.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use crate::actors::{Actors, Directory, ProbeSettings};
 use crate::admin::{self, AdminState};
 use crate::catalog::{CatalogPublisher, CatalogReader};
-use crate::gateway::{Gateway, Limits};
+use crate::gateway::{Gateway, GatewaySettings};
 use crate::settings::{Loaded, Settings, Sources};
 use crate::telemetry;
 use crate::upstream::{Client, ClientSettings};
@@ -78,11 +78,17 @@ fn start_server(
     directory: Arc<Directory>,
 ) -> Result<Server, AppError> {
     let io = &settings.webserver.io;
-    let read_timeout = Duration::from_millis(u64::from(io.read_timeout_ms));
+    let read_timeout = io.read_timeout();
     let workers = settings.webserver.worker_count();
     let connections = usize::try_from(io.max_requests).unwrap_or(usize::MAX);
     let client = client_settings(settings);
-    let limits = Arc::new(Limits { read_timeout });
+    let default_headers = settings
+        .webserver
+        .headers
+        .response_headers()
+        .filter_map(|(name, value)| Some((name.parse().ok()?, value.parse().ok()?)))
+        .collect();
+    let gateway = Arc::new(GatewaySettings { read_timeout, default_headers });
     let state = web::Data::new(AdminState {
         catalog,
         directory: directory.clone(),
@@ -90,7 +96,7 @@ fn start_server(
     });
     let mut server = HttpServer::new(move || {
         // Runs once on each worker thread: the upstream client and its connections belong to that thread.
-        let gateway = Gateway::new(directory.clone(), limits.clone(), Client::new(&client));
+        let gateway = Gateway::new(directory.clone(), gateway.clone(), Client::new(&client));
         App::new().service(admin::service(state.clone())).default_service(gateway.into_service())
     })
     .workers(workers)

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use actix_web::body::BoxBody;
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse, fn_service};
+use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 use ollamaflow_protocol::route::{self, Route};
 
@@ -30,18 +31,20 @@ use crate::upstream;
 
 pub(crate) use self::cors::{add_headers as add_cors_headers, preflight};
 
-/// Limits of the listener that handlers enforce; settings `Webserver.IO.*`.
+/// What the settings say about carrying requests.
 #[derive(Clone, Debug)]
-pub struct Limits {
-    /// Longest pause between two pieces of a request body.
+pub struct GatewaySettings {
+    /// Longest pause between two pieces of a request body; `Webserver.IO.ReadTimeoutMs`.
     pub read_timeout: Duration,
+    /// Headers for every response that does not have them; `Webserver.Headers.DefaultHeaders`.
+    pub default_headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// What one worker needs to carry requests. Cheap to clone within its thread.
 #[derive(Clone)]
 pub struct Gateway {
     directory: Arc<Directory>,
-    limits: Arc<Limits>,
+    settings: Arc<GatewaySettings>,
     upstream: upstream::Client,
 }
 
@@ -49,8 +52,12 @@ pub struct Gateway {
 
 impl Gateway {
     /// One per worker thread, made on that thread.
-    pub fn new(directory: Arc<Directory>, limits: Arc<Limits>, upstream: upstream::Client) -> Self {
-        Self { directory, limits, upstream }
+    pub fn new(
+        directory: Arc<Directory>,
+        settings: Arc<GatewaySettings>,
+        upstream: upstream::Client,
+    ) -> Self {
+        Self { directory, settings, upstream }
     }
 
     /// The service for every path that is not the admin API's.
@@ -87,7 +94,7 @@ impl Gateway {
                 refusal.into_response(protocol, request.method())
             }
         };
-        respond::finish(&mut response, &id);
+        respond::finish(&mut response, &id, &self.settings.default_headers);
         response
     }
 
@@ -110,7 +117,7 @@ impl Gateway {
             Route::Admin | Route::NotFound => return Err(Refusal::NotFound),
         };
         let admitted = ingress::admit(&self.directory, request, operation)?;
-        let body = intake::read(request, payload, &admitted, &self.limits).await?;
+        let body = intake::read(request, payload, &admitted, &self.settings).await?;
         let answer = attempt::run(&self.upstream, request, &admitted, body, id).await?;
         Ok(respond::relay(request, &admitted, answer))
     }

@@ -50,9 +50,8 @@ impl<T> HostIndex<T> {
         self.exact
             .get(&*host)
             .or_else(|| {
-                let of_suffix = |(suffix, _): &&(Box<str>, T)| {
-                    host.len() > suffix.len() && host.ends_with(&**suffix)
-                };
+                let of_suffix =
+                    |(suffix, _): &&(Box<str>, T)| host.len() > suffix.len() && host.ends_with(&**suffix);
                 self.suffixes.iter().find(of_suffix).map(|(_, value)| value)
             })
             .or(self.any.as_ref())

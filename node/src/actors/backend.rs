@@ -67,7 +67,7 @@ pub(super) struct ConnectionFailed {
 
 impl BackendActor {
     /// Starts the actor behind `handle`, on the current arbiter. What an earlier actor published is kept.
-    pub(super) fn start(handle: Arc<BackendHandle>, settings: ProbeSettings) {
+    pub(super) fn start(handle: &Arc<BackendHandle>, settings: ProbeSettings) {
         let view = handle.view();
         let actor = Self {
             handle: handle.clone(),
@@ -142,9 +142,8 @@ impl BackendActor {
 
     fn read_models(&mut self, ctx: &mut Context<Self>) {
         let now = SystemTime::now();
-        let fresh = self
-            .models_read
-            .is_some_and(|at| now.duration_since(at).is_ok_and(|age| age < MODELS_INTERVAL));
+        let fresh =
+            self.models_read.is_some_and(|at| now.duration_since(at).is_ok_and(|age| age < MODELS_INTERVAL));
         if fresh || !self.health.view().is_healthy() {
             return;
         }
@@ -176,7 +175,7 @@ impl Handler<Configure> for BackendActor {
         if config == self.config {
             return;
         }
-        let moved = self.handle.publish_config(config.clone());
+        let moved = self.handle.publish_config(&config);
         let probed_otherwise = moved
             || (&config.health_check_url, config.health_check_method, config.active)
                 != (&self.config.health_check_url, self.config.health_check_method, self.config.active);

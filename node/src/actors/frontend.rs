@@ -124,7 +124,11 @@ impl Member {
 
 impl FrontendActor {
     /// Starts the actor behind `handle`, on the current arbiter. State that an earlier actor published is kept.
-    pub(super) fn start(handle: Arc<FrontendHandle>, config: Arc<Frontend>, members: Vec<Arc<BackendHandle>>) {
+    pub(super) fn start(
+        handle: &Arc<FrontendHandle>,
+        config: Arc<Frontend>,
+        members: Vec<Arc<BackendHandle>>,
+    ) {
         let view = handle.view.load_full();
         let rotation =
             view.members.iter().map(|member| (member.backend.id().clone(), member.turn.clone())).collect();

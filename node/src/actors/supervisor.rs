@@ -51,7 +51,7 @@ impl Supervisor {
             } else {
                 tracing::info!(backend = %id, "backend added");
                 let handle = BackendHandle::new(backend.clone());
-                BackendActor::start(handle.clone(), self.probes.clone());
+                BackendActor::start(&handle, self.probes.clone());
                 handle
             };
             backends.insert(id.clone(), handle);
@@ -65,7 +65,7 @@ impl Supervisor {
             } else {
                 tracing::info!(frontend = %id, hostname = %frontend.hostname, "frontend added");
                 let handle = FrontendHandle::new(frontend, &members);
-                FrontendActor::start(handle.clone(), frontend.clone(), members);
+                FrontendActor::start(&handle, frontend.clone(), members);
                 handle
             };
             frontends.insert(id.clone(), handle);
@@ -78,13 +78,9 @@ impl Supervisor {
             tracing::info!(frontend = %id, "frontend removed");
             handle.retire();
         }
-        let hosts = HostIndex::build(
-            by_age(catalog)
-                .into_iter()
-                .filter_map(|frontend| {
-                    Some((frontend.hostname.as_str(), frontends.get(&frontend.identifier)?.clone()))
-                }),
-        );
+        let hosts = HostIndex::build(by_age(catalog).into_iter().filter_map(|frontend| {
+            Some((frontend.hostname.as_str(), frontends.get(&frontend.identifier)?.clone()))
+        }));
         drop(running);
         self.directory.publish(Entries { hosts, frontends, backends });
     }
@@ -96,7 +92,7 @@ impl Supervisor {
         for (id, handle) in &running.backends {
             if !handle.is_alive() {
                 tracing::error!(backend = %id, "backend actor died; restarting it");
-                BackendActor::start(handle.clone(), self.probes.clone());
+                BackendActor::start(handle, self.probes.clone());
                 // A change may have been lost with the dead actor.
                 if let Some(backend) = catalog.backends.get(id) {
                     handle.configure(backend.clone());
@@ -110,7 +106,7 @@ impl Supervisor {
                 tracing::error!(frontend = %id, "frontend actor died; restarting it");
                 let members =
                     frontend.backends.iter().filter_map(|id| running.backends.get(id).cloned()).collect();
-                FrontendActor::start(handle.clone(), frontend.clone(), members);
+                FrontendActor::start(handle, frontend.clone(), members);
             }
         }
     }

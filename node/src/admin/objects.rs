@@ -94,9 +94,7 @@ fn missing(kind: &str, id: &str) -> HttpResponse {
 /// Indented, as the original writes it.
 fn json(value: &(impl Serialize + ?Sized)) -> HttpResponse {
     match serde_json::to_vec_pretty(value) {
-        Ok(body) => {
-            HttpResponse::Ok().insert_header((header::CONTENT_TYPE, "application/json")).body(body)
-        }
+        Ok(body) => HttpResponse::Ok().insert_header((header::CONTENT_TYPE, "application/json")).body(body),
         Err(e) => {
             tracing::error!(error = %e, "an object could not be written as json");
             error(ErrorKind::InternalError, "the object could not be written as JSON")

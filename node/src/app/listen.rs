@@ -30,8 +30,7 @@ pub(super) fn bind(settings: &Webserver) -> Result<Vec<TcpListener>, AppError> {
     if port == 0 {
         addresses.truncate(1);
     }
-    let (bound, errors): (Vec<_>, Vec<_>) =
-        addresses.iter().copied().map(listen).partition(Result::is_ok);
+    let (bound, errors): (Vec<_>, Vec<_>) = addresses.iter().copied().map(listen).partition(Result::is_ok);
     // `localhost` may name an address family that the machine does not have; a port that is taken is an error.
     let in_use = |e: &io::Error| e.kind() == io::ErrorKind::AddrInUse;
     let mut errors: Vec<io::Error> = errors.into_iter().filter_map(Result::err).collect();

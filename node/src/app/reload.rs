@@ -23,7 +23,10 @@ pub(super) async fn on_hangup(sources: Sources, publisher: CatalogPublisher) {
                     tracing::warn!("{notice}");
                 }
                 let changed = publisher.publish(loaded.catalog);
-                tracing::info!(changed, "frontends and backends were read again; other settings need a restart");
+                tracing::info!(
+                    changed,
+                    "frontends and backends were read again; other settings need a restart"
+                );
             }
             Ok(Err(e)) => tracing::error!(error = %e, "the settings are wrong; everything stays as it is"),
             Err(e) => tracing::error!(error = %e, "reading the settings failed; everything stays as it is"),

@@ -52,7 +52,7 @@ struct SourceArguments {
     /// Settings file; `serve` writes a first one if it does not exist [default: ./ollamaflow.json]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Address to listen on, for example localhost:43411, *:43411 or [::1]:43411
+    /// Address to listen on; * as host for every address, IPv6 addresses in brackets
     #[arg(long, global = true, value_name = "ADDR:PORT")]
     listen: Option<ListenAddress>,
     /// Directory of everything the node stores
@@ -94,11 +94,14 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, c
         TopCommand::Serve => Ok(Command::Serve(source.into_sources(MissingFile::Create))),
         TopCommand::Config(ConfigCommand::Show { json }) => {
             // A file that was named is meant to exist; the default one need not.
-            let missing = if source.config.is_some() { MissingFile::Refuse } else { MissingFile::UseDefaults };
+            let missing =
+                if source.config.is_some() { MissingFile::Refuse } else { MissingFile::UseDefaults };
             let format = if json { ShowFormat::Json } else { ShowFormat::Text };
             Ok(Command::ConfigShow { sources: source.into_sources(missing), format })
         }
-        TopCommand::Config(ConfigCommand::Check { file }) if source.is_empty() => Ok(Command::ConfigCheck { file }),
+        TopCommand::Config(ConfigCommand::Check { file }) if source.is_empty() => {
+            Ok(Command::ConfigCheck { file })
+        }
         TopCommand::Config(ConfigCommand::Check { .. }) => {
             let message = "config check looks at the named file alone: leave the other flags out";
             Err(Arguments::command().error(ErrorKind::ArgumentConflict, message))

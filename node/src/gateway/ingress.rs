@@ -26,8 +26,9 @@ pub(super) fn admit(
     operation: Operation,
 ) -> Result<Admitted, Refusal> {
     let host = host(request);
-    let frontend =
-        directory.frontend_for(host).ok_or_else(|| Refusal::NoFrontend(host.unwrap_or_default().to_owned()))?;
+    let frontend = directory
+        .frontend_for(host)
+        .ok_or_else(|| Refusal::NoFrontend(host.unwrap_or_default().to_owned()))?;
     let config = frontend.view().config.clone();
     if config.block_http10 && request.version() < Version::HTTP_11 {
         return Err(Refusal::HttpVersion);
@@ -45,17 +46,10 @@ pub(super) fn admit(
 
 /// The labels that the request demands.
 pub(super) fn labels(request: &HttpRequest) -> impl Iterator<Item = &str> {
-    request
-        .headers()
-        .get_all(names::LABEL)
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(names::labels)
+    request.headers().get_all(names::LABEL).filter_map(|value| value.to_str().ok()).flat_map(names::labels)
 }
 
 /// The host that the client names: of an absolute request target, else of the `Host` header (RFC 9112 3.2.2).
 fn host(request: &HttpRequest) -> Option<&str> {
-    request
-        .uri()
-        .host()
-        .or_else(|| request.headers().get(header::HOST).and_then(|value| value.to_str().ok()))
+    request.uri().host().or_else(|| request.headers().get(header::HOST).and_then(|value| value.to_str().ok()))
 }

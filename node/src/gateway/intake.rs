@@ -13,7 +13,7 @@ use ollamaflow_protocol::object::{Backend, Frontend};
 use ollamaflow_protocol::route::{Kind, Operation};
 use serde_json::{Map, Value};
 
-use super::Limits;
+use super::GatewaySettings;
 use super::ingress::Admitted;
 use super::refusal::Refusal;
 use crate::upstream::{BodySourceError, RequestBody};
@@ -40,7 +40,7 @@ pub(super) async fn read(
     request: &HttpRequest,
     payload: Payload,
     admitted: &Admitted,
-    limits: &Limits,
+    settings: &GatewaySettings,
 ) -> Result<Intake, Refusal> {
     let maximum = admitted.config.max_request_body_size;
     let declared = declared_length(request)?;
@@ -52,7 +52,7 @@ pub(super) async fn read(
     if !has_body {
         return Ok(Intake::Kept(Bytes::new()));
     }
-    let mut source = Source { payload, pace: Pace::start(limits.read_timeout), received: 0, maximum };
+    let mut source = Source { payload, pace: Pace::start(settings.read_timeout), received: 0, maximum };
     let whole = is_pinned(&admitted.config, admitted) || declared.is_some_and(|n| n <= KEPT_BYTES as u64);
     let Some(first) = source.next().await.transpose()? else { return Ok(Intake::Kept(Bytes::new())) };
     // The usual case: the whole body came with the head, in one piece that needs no copy.

@@ -61,17 +61,24 @@ pub(super) fn relay(request: &HttpRequest, admitted: &Admitted, mut answer: Answ
     }
     let relay = Relay::new(answer, format.filter(|_| readable));
     match length {
-        Some(length) if request.method() == Method::HEAD => {
-            response.set_body(HeadOnly { length }.boxed())
-        }
+        Some(length) if request.method() == Method::HEAD => response.set_body(HeadOnly { length }.boxed()),
         _ => response.set_body(relay.boxed()),
     }
 }
 
 /// What every response has, errors included.
-pub(super) fn finish(response: &mut HttpResponse<BoxBody>, id: &RequestId) {
+pub(super) fn finish(
+    response: &mut HttpResponse<BoxBody>,
+    id: &RequestId,
+    defaults: &[(HeaderName, HeaderValue)],
+) {
     let headers = response.headers_mut();
     cors::add_headers(headers);
+    for (name, value) in defaults {
+        if !headers.contains_key(name) {
+            headers.insert(name.clone(), value.clone());
+        }
+    }
     if let Ok(id) = HeaderValue::from_bytes(id.as_bytes()) {
         headers.insert(REQUEST_ID, id);
     }

@@ -51,7 +51,9 @@ pub(super) fn variables<'a>(
 
 fn interpret<'a>(schema: &'a [Property], name: &str, value: &OsString) -> Variable<'a> {
     let settings = schema.iter().filter(|property| property.kind != Kind::Structure);
-    let Some(property) = settings.into_iter().find(|property| variable_name(property).eq_ignore_ascii_case(name)) else {
+    let Some(property) =
+        settings.into_iter().find(|property| variable_name(property).eq_ignore_ascii_case(name))
+    else {
         return Variable::Unknown;
     };
     let Some(text) = value.to_str() else {

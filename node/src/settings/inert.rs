@@ -6,8 +6,7 @@ use super::Settings;
 use super::layers::{Origin, Origins, lookup};
 
 /// Settings, or groups of them, and what the operator can do instead.
-pub(super) const INERT: [(&str, &str); 13] = [
-    ("Logging.Enable", "use Logging.MinimumSeverity 7 to log nothing"),
+pub(super) const INERT: [(&str, &str); 14] = [
     ("Logging.Servers", "forward the console output to syslog with your service manager"),
     ("Logging.LogDirectory", "redirect the console output to a file"),
     ("Logging.LogFilename", "redirect the console output to a file"),
@@ -20,11 +19,15 @@ pub(super) const INERT: [(&str, &str); 13] = [
     ("Webserver.Debug", "use Logging.MinimumSeverity 0 for detail"),
     ("DatabaseFilename", "write the objects into Frontends and Backends of the settings file"),
     ("DataDirectory", "nothing is stored in this version"),
+    ("StickyHeaders", "clients are not yet kept on one backend"),
+    ("Webserver.IO.MaxIncomingHeadersSize", "the head of a request may have up to 128 KiB"),
 ];
 
 /// A sentence for each setting without effect that a layer sets to something else than its default.
 pub(super) fn notices(settings: &Settings, origins: &Origins) -> Vec<String> {
-    let (Ok(effective), Ok(default)) = (serde_json::to_value(settings), serde_json::to_value(Settings::default())) else {
+    let (Ok(effective), Ok(default)) =
+        (serde_json::to_value(settings), serde_json::to_value(Settings::default()))
+    else {
         return Vec::new();
     };
     let mut notices = Vec::new();

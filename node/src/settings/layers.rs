@@ -92,7 +92,7 @@ impl Layers {
 pub(super) fn lookup<'a>(document: &'a Value, segments: &[Segment]) -> Option<&'a Value> {
     segments.iter().try_fold(document, |value, segment| match (value, segment) {
         (Value::Object(map), Segment::Property(name)) => {
-            map.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value).last()
+            map.iter().rfind(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
         }
         _ => None,
     })

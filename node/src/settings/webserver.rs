@@ -191,7 +191,7 @@ impl Default for Io {
     fn default() -> Self {
         Self {
             stream_buffer_size: 65_536,
-            max_requests: 1_024,
+            max_requests: 16_384,
             read_timeout_ms: 10_000,
             max_incoming_headers_size: 65_536,
             enable_keep_alive: true,
@@ -219,30 +219,26 @@ impl Headers {
     /// The default headers that a response may carry: those of one connection, of the body's framing and of
     /// requests are left out, and so are empty ones, although files written by the original contain some.
     pub fn response_headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.default_headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).filter(|(name, value)| {
-            let name = name.to_ascii_lowercase();
-            !value.is_empty()
-                && !is_hop_by_hop(&name)
-                && !matches!(name.as_str(), "content-length" | "host" | "accept" | "accept-language" | "accept-charset")
-        })
+        self.default_headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).filter(
+            |(name, value)| {
+                let name = name.to_ascii_lowercase();
+                !value.is_empty()
+                    && !is_hop_by_hop(&name)
+                    && !matches!(
+                        name.as_str(),
+                        "content-length" | "host" | "accept" | "accept-language" | "accept-charset"
+                    )
+            },
+        )
     }
 }
 
 impl Default for Headers {
     fn default() -> Self {
-        let default_headers = [
-            ("Access-Control-Allow-Origin", "*"),
-            ("Access-Control-Allow-Methods", "OPTIONS, HEAD, GET, PUT, POST, DELETE, PATCH"),
-            ("Access-Control-Allow-Headers", "*"),
-            ("Access-Control-Expose-Headers", "*"),
-            ("Cache-Control", "no-cache"),
-        ];
         Self {
             include_content_length: true,
-            default_headers: default_headers
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .into_iter()
-                .collect(),
+            // CORS headers are on every response anyway.
+            default_headers: BTreeMap::new(),
         }
     }
 }
@@ -270,7 +266,9 @@ pub(super) fn header_names<'de, D: Deserializer<'de>>(deserializer: D) -> Result
     }
 }
 
-fn response_headers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+fn response_headers<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, String>, D::Error> {
     let headers = BTreeMap::<String, String>::deserialize(deserializer)?;
     for (name, value) in &headers {
         if !is_header_name(name) {

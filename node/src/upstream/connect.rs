@@ -137,3 +137,69 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::future::pending;
+
+    use super::super::tests::run;
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(1);
+    const ENDLESS: Duration = Duration::from_secs(3600);
+
+    fn address(port: u16) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], port))
+    }
+
+    /// Ports 1 refuse, ports 2 keep silent, all others answer with their address; tells which were tried.
+    async fn attempt(ports: &[u16], delay: Duration) -> (Result<SocketAddr, ConnectFailure>, Vec<u16>) {
+        let tried = RefCell::new(Vec::new());
+        let addresses = ports.iter().copied().map(address).collect();
+        let connect = async |address: SocketAddr| {
+            tried.borrow_mut().push(address.port());
+            match address.port() {
+                1 => Err(io::ErrorKind::ConnectionRefused.into()),
+                2 => pending().await,
+                _ => Ok(address),
+            }
+        };
+        let outcome = connect_first(addresses, delay, connect).await;
+        (outcome, tried.into_inner())
+    }
+
+    #[test]
+    fn the_first_address_that_answers_is_the_only_one_tried() {
+        run(async {
+            let (outcome, tried) = attempt(&[80, 1, 2], ENDLESS).await;
+            assert_eq!((outcome.unwrap(), tried), (address(80), vec![80]));
+        });
+    }
+
+    #[test]
+    fn a_refusal_moves_on_at_once() {
+        run(async {
+            let (outcome, tried) = attempt(&[1, 1, 80], ENDLESS).await;
+            assert_eq!((outcome.unwrap(), tried), (address(80), vec![1, 1, 80]));
+        });
+    }
+
+    #[test]
+    fn a_silent_address_does_not_hold_up_the_next() {
+        run(async {
+            let (outcome, tried) = attempt(&[2, 1, 80], SHORT).await;
+            assert_eq!((outcome.unwrap(), tried), (address(80), vec![2, 1, 80]));
+        });
+    }
+
+    #[test]
+    fn the_last_failure_is_reported() {
+        run(async {
+            let (outcome, _) = attempt(&[1, 1], ENDLESS).await;
+            let (failed, error) = outcome.unwrap_err().unwrap();
+            assert_eq!((failed, error.kind()), (address(1), io::ErrorKind::ConnectionRefused));
+            assert!(attempt(&[], ENDLESS).await.0.unwrap_err().is_none());
+        });
+    }
+}

@@ -1,7 +1,7 @@
 //! The response decoder: bytes in, head and body out, no I/O, no clock, no allocation beyond its limits.
 //!
 //! [`HeadDecoder`] turns the bytes of a connection into one final response [`Head`] (interim `1xx` heads are skipped);
-//! the head's [`Framing`] then makes a [`BodyDecoder`], which strips the framing *in place* and reports which part of
+//! the head's framing then makes a [`BodyDecoder`], which strips the framing *in place* and reports which part of
 //! the buffer is payload. Both keep only what a split in an unlucky place forces them to keep, so that a stream that
 //! waits for its next token holds no buffer.
 //!

@@ -92,3 +92,65 @@ impl RequestHead {
         &self.lines
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::header::{ACCEPT, AUTHORIZATION};
+
+    use super::*;
+
+    fn head() -> RequestHead {
+        RequestHead::new(&Method::GET, "/").unwrap()
+    }
+
+    #[test]
+    fn lines_are_written_in_order_and_repeats_are_kept() {
+        let mut head = RequestHead::new(&Method::POST, "/api/chat?x={y}").unwrap();
+        head.header(&ACCEPT, b"a")
+            .unwrap()
+            .header(&ACCEPT, b"")
+            .unwrap()
+            .header(&AUTHORIZATION, b"Bearer \xfc\tx")
+            .unwrap();
+        let expected =
+            b"POST /api/chat?x={y} HTTP/1.1\r\naccept: a\r\naccept: \r\nauthorization: Bearer \xfc\tx\r\n";
+        assert_eq!(head.lines(), expected);
+        assert!(!head.has_host());
+    }
+
+    #[test]
+    fn a_value_cannot_add_a_line() {
+        for value in [&b"a\r\nx: y"[..], b"a\nb", b"a\rb", b"a\0b", b"\x1b[31m", b"a\x7f"] {
+            let mut head = head();
+            assert_eq!(head.header(&ACCEPT, value).unwrap_err(), InvalidHead::Value);
+            assert_eq!(head.lines(), b"GET / HTTP/1.1\r\n", "nothing is written of a refused line");
+        }
+    }
+
+    #[test]
+    fn a_target_cannot_end_the_request_line() {
+        for target in ["", "x", "http://h/", "/a b", "/a\r\nx: y", "/a\0", "/a\tb", "/#f", "/\x7f", "*x"] {
+            assert_eq!(
+                RequestHead::new(&Method::GET, target).unwrap_err(),
+                InvalidHead::Target,
+                "{target:?}"
+            );
+        }
+        assert!(RequestHead::new(&Method::OPTIONS, "*").is_ok());
+        assert!(RequestHead::new(&Method::GET, "/v1/modèle?q=%20").is_ok());
+    }
+
+    #[test]
+    fn framing_is_left_to_the_client() {
+        assert_eq!(head().header(&CONTENT_LENGTH, b"5").unwrap_err(), InvalidHead::Framing);
+        assert_eq!(head().header(&TRANSFER_ENCODING, b"chunked").unwrap_err(), InvalidHead::Framing);
+        assert_eq!(RequestHead::new(&Method::CONNECT, "/").unwrap_err(), InvalidHead::Connect);
+    }
+
+    #[test]
+    fn a_host_line_is_noticed() {
+        let mut head = head();
+        head.header(&HOST, b"h").unwrap();
+        assert!(head.has_host());
+    }
+}

@@ -1,7 +1,11 @@
 //! Idle connections of one worker, by target: last in, first out, bounded, swept.
 //!
 //! In go connections whose exchange ended cleanly; out come those that are still open and silent. One task per pool
-//! closes what stayed idle too long; it holds the pool weakly, sleeps while the pool is empty, and ends with it.
+//! closes what stayed idle too long or was closed by its server; it holds the pool weakly, sleeps while the pool is
+//! empty, and ends with it.
+
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -10,7 +14,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use super::io::Io;
 
@@ -33,6 +37,13 @@ pub(super) struct Sweeper(JoinHandle<()>);
 struct Idle {
     io: Io,
     since: Instant,
+}
+
+/// What a sweep left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Swept {
+    Empty,
+    Filled,
 }
 
 impl Pool {
@@ -80,17 +91,15 @@ impl Pool {
         self.idle.borrow().values().map(VecDeque::len).sum()
     }
 
-    /// Closes what is too old or was closed by the peer. Returns when to come again, or nothing if the pool is empty.
-    fn sweep(&self) -> Option<Instant> {
+    /// Closes what is too old or was closed by the peer. Returns whether anything is left to come back for.
+    fn sweep(&self) -> Swept {
         let mut pool = self.idle.borrow_mut();
         let now = Instant::now();
         pool.retain(|_, queue| {
             queue.retain_mut(|idle| now.duration_since(idle.since) < self.idle_timeout && idle.io.is_quiet());
             !queue.is_empty()
         });
-        let oldest = pool.values().filter_map(VecDeque::front).map(|idle| idle.since).min()?;
-        // Not for each single connection: a quarter of the timeout late is early enough.
-        Some((oldest + self.idle_timeout).max(now + self.idle_timeout / 4))
+        if pool.is_empty() { Swept::Empty } else { Swept::Filled }
     }
 }
 
@@ -100,7 +109,9 @@ impl Sweeper {
     /// # Panics
     /// Outside of a `LocalSet`.
     pub(super) fn start(pool: &Rc<Pool>) -> Self {
-        Self(tokio::task::spawn_local(run(Rc::downgrade(pool), Rc::clone(&pool.filled))))
+        // A quarter of the timeout late is early enough.
+        let interval = pool.idle_timeout / 4;
+        Self(tokio::task::spawn_local(run(Rc::downgrade(pool), Rc::clone(&pool.filled), interval)))
     }
 }
 
@@ -110,11 +121,14 @@ impl Drop for Sweeper {
     }
 }
 
-async fn run(pool: Weak<Pool>, filled: Rc<Notify>) {
+async fn run(pool: Weak<Pool>, filled: Rc<Notify>, interval: Duration) {
     loop {
         filled.notified().await;
-        while let Some(next) = pool.upgrade().and_then(|pool| pool.sweep()) {
-            sleep_until(next).await;
+        let mut swept = Swept::Filled;
+        while swept == Swept::Filled {
+            sleep(interval).await;
+            let Some(pool) = pool.upgrade() else { return };
+            swept = pool.sweep();
         }
     }
 }

@@ -156,3 +156,55 @@ impl fmt::Display for Host {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tls_config;
+    use super::*;
+
+    fn authority(host: &str, port: u16, tls: bool) -> String {
+        let tls = tls.then(|| tls_config(false).unwrap());
+        Target::new(host, port, tls).unwrap().authority().to_owned()
+    }
+
+    #[test]
+    fn the_authority_leaves_out_the_default_port_of_the_scheme() {
+        assert_eq!(authority("ollama.lan", 11434, false), "ollama.lan:11434");
+        assert_eq!(authority("ollama.lan", 80, false), "ollama.lan");
+        assert_eq!(authority("ollama.lan", 443, false), "ollama.lan:443");
+        assert_eq!(authority("ollama.lan", 443, true), "ollama.lan");
+        assert_eq!(authority("ollama.lan", 80, true), "ollama.lan:80");
+    }
+
+    #[test]
+    fn addresses_are_written_as_a_host_header_wants_them() {
+        assert_eq!(authority("10.0.0.7", 8000, false), "10.0.0.7:8000");
+        assert_eq!(authority("::1", 8000, false), "[::1]:8000");
+        assert_eq!(authority("[fd00::1]", 80, false), "[fd00::1]");
+    }
+
+    #[test]
+    fn names_as_containers_and_resolvers_know_them_are_taken() {
+        for host in ["ollama", "gpu_1", "a-b.c", "host.docker.internal", "example.com."] {
+            assert!(Target::new(host, 1, Some(tls_config(false).unwrap())).is_ok(), "{host}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_host_is_refused() {
+        let long = "x.".repeat(128);
+        for host in [
+            "", ".", "a..b", "http://h", "h:1", "h/p", "u@h", "a b", "a\r\nb", "[::1", "::1]", "[h]",
+            "m\u{fc}", &long,
+        ] {
+            assert!(matches!(Target::new(host, 1, None), Err(TargetError::InvalidHost(_))), "{host:?}");
+        }
+        assert!(matches!(Target::new("h", 0, None), Err(TargetError::InvalidPort)));
+    }
+
+    #[test]
+    fn every_target_has_its_own_id() {
+        let (one, two) = (Target::new("h", 1, None).unwrap(), Target::new("h", 1, None).unwrap());
+        assert_ne!(one.id(), two.id());
+    }
+}

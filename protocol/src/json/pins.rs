@@ -237,7 +237,10 @@ mod tests {
 
     #[test]
     fn no_other_spelling_or_duplicate_escapes_a_pin() {
-        assert_eq!(merge(r#"{"model":"x","model":"y"}"#, json!({"model": "m"})), r#"{"model":"m","model":"m"}"#);
+        assert_eq!(
+            merge(r#"{"model":"x","model":"y"}"#, json!({"model": "m"})),
+            r#"{"model":"m","model":"m"}"#
+        );
         assert_eq!(merge(r#"{"MODEL":"x"}"#, json!({"model": "m"})), r#"{"MODEL":"m","model":"m"}"#);
         assert_eq!(merge(r#"{"\u006dodel":"x"}"#, json!({"model": "m"})), r#"{"\u006dodel":"m"}"#);
         assert_eq!(merge("{\"\u{17f}tream\":1}", json!({"stream": 2})), "{\"\u{17f}tream\":2,\"stream\":2}");

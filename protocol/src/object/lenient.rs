@@ -81,7 +81,8 @@ pub fn read_all<T: DeserializeOwned>(value: &Value) -> Recovered<T> {
     let mut remaining = value.clone();
     let mut errors: Vec<ObjectError> = Vec::new();
     let mut attempt = 0;
-    loop {
+    // At most three attempts for each error; the bound is for types that refuse every repair.
+    for _ in 0..3 * MAX_ERRORS {
         let error = match read(&remaining) {
             Ok(parsed) => return Recovered { parsed: Some(parsed), errors },
             Err(error) => error,
@@ -92,9 +93,10 @@ pub fn read_all<T: DeserializeOwned>(value: &Value) -> Recovered<T> {
             errors.push(error);
         }
         if !repaired || errors.len() >= MAX_ERRORS {
-            return Recovered { parsed: None, errors };
+            break;
         }
     }
+    Recovered { parsed: None, errors }
 }
 
 /// Every property of `T`, in order, as `sample` holds it; elements of lists and maps are not entered.

@@ -214,7 +214,8 @@ mod tests {
     fn typed_event_streams_end_at_their_last_event() {
         use StreamFormat::{AnthropicMessages, OpenAiResponses};
         for event in ["completed", "incomplete", "failed"] {
-            let stream = format!("event: response.created\ndata: {{}}\n\nevent: response.{event}\ndata: {{}}\n\n");
+            let stream =
+                format!("event: response.created\ndata: {{}}\n\nevent: response.{event}\ndata: {{}}\n\n");
             let expected = if event == "failed" { Ending::Failed } else { Ending::Complete };
             assert_eq!(ending(OpenAiResponses, &stream), expected, "{event}");
         }
@@ -246,7 +247,10 @@ mod tests {
         );
         assert_eq!(of(Operation::OllamaPull, "application/x-ndjson"), Some(StreamFormat::OllamaProgress));
         assert_eq!(of(Operation::OpenAiChat, "text/event-stream"), Some(StreamFormat::OpenAiChunks));
-        assert_eq!(of(Operation::AnthropicMessages, "Text/Event-Stream"), Some(StreamFormat::AnthropicMessages));
+        assert_eq!(
+            of(Operation::AnthropicMessages, "Text/Event-Stream"),
+            Some(StreamFormat::AnthropicMessages)
+        );
         assert_eq!(of(Operation::OllamaChat, "application/json"), None);
         assert_eq!(of(Operation::OpenAiOther, "text/event-stream"), None);
     }

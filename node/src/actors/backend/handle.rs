@@ -142,11 +142,11 @@ impl BackendHandle {
     }
 
     /// Publishes a configuration; returns whether the address changed, in which case health starts anew.
-    pub(super) fn publish_config(&self, config: Arc<Backend>) -> bool {
-        let moved = address(&self.view.load().config) != address(&config);
+    pub(super) fn publish_config(&self, config: &Arc<Backend>) -> bool {
+        let moved = address(&self.view.load().config) != address(config);
         self.update(|view| {
             if moved {
-                view.target = target(&config);
+                view.target = target(config);
                 view.health = HealthView::Unhealthy(now());
                 view.models = Arc::default();
             }

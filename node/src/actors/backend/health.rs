@@ -137,7 +137,8 @@ mod tests {
     #[test]
     fn a_threshold_above_a_hundred_can_be_reached() {
         let mut health = Health::new(at(0));
-        let changes: Vec<_> = (0..150).filter_map(|second| health.record(true, (150, 2), at(second))).collect();
+        let changes: Vec<_> =
+            (0..150).filter_map(|second| health.record(true, (150, 2), at(second))).collect();
         assert_eq!(changes, [Change::Up]);
     }
 }

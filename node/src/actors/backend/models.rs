@@ -23,16 +23,12 @@ pub(super) fn names(format: ApiFormat, body: &[u8]) -> Result<Vec<String>, serde
     struct Model {
         id: String,
     }
-    Ok(match format {
-        ApiFormat::OpenAI => {
-            let list: List = serde_json::from_slice(body)?;
-            list.data.unwrap_or_default().into_iter().map(|model| model.id).collect()
-        }
-        _ => {
-            let tags: Tags = serde_json::from_slice(body)?;
-            tags.models.unwrap_or_default().into_iter().map(|tag| tag.name).collect()
-        }
-    })
+    if format == ApiFormat::OpenAI {
+        let list: List = serde_json::from_slice(body)?;
+        return Ok(list.data.unwrap_or_default().into_iter().map(|model| model.id).collect());
+    }
+    let tags: Tags = serde_json::from_slice(body)?;
+    Ok(tags.models.unwrap_or_default().into_iter().map(|tag| tag.name).collect())
 }
 
 /// Where the list is.

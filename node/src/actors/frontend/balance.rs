@@ -26,7 +26,7 @@ impl Turns {
     ///
     /// Lock-free: ends of turns only grow, so a candidate whose end did not change between scan and claim still
     /// has the earliest one.
-    pub fn take<'a>(&self, candidates: impl Iterator<Item = &'a Turn> + Clone) -> Option<usize> {
+    pub fn take<'a>(&self, candidates: &(impl Iterator<Item = &'a Turn> + Clone)) -> Option<usize> {
         loop {
             let now = self.now.load(Ordering::Relaxed);
             let (index, turn, end) = candidates
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     fn take(turns: &Turns, rotation: &[Turn], eligible: &[usize]) -> usize {
-        eligible[turns.take(eligible.iter().map(|&index| &rotation[index])).unwrap()]
+        eligible[turns.take(&eligible.iter().map(|&index| &rotation[index])).unwrap()]
     }
 
     fn rotation(size: usize) -> Vec<Turn> {
@@ -122,6 +122,6 @@ mod tests {
 
     #[test]
     fn nobody_eligible_is_nobody() {
-        assert_eq!(Turns::default().take(std::iter::empty()), None);
+        assert_eq!(Turns::default().take(&std::iter::empty()), None);
     }
 }

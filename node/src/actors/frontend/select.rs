@@ -57,13 +57,10 @@ pub struct NoCandidate {
 
 /// Chooses a backend by the frontend's policy among the candidates.
 pub fn select(frontend: &FrontendView, query: Query<'_>) -> Result<Pick, NoCandidate> {
-    let is_candidate =
-        |member: &&Member| exclusion(&member.backend, &member.backend.view(), query).is_none();
+    let is_candidate = |member: &&Member| exclusion(&member.backend, &member.backend.view(), query).is_none();
     let candidates: SmallVec<[&Member; 8]> = frontend.members.iter().filter(is_candidate).collect();
     let chosen = match frontend.config.load_balancing {
-        LoadBalancing::RoundRobin => {
-            frontend.turns.take(candidates.iter().map(|member| &*member.turn))
-        }
+        LoadBalancing::RoundRobin => frontend.turns.take(&candidates.iter().map(|member| &*member.turn)),
         LoadBalancing::Random if candidates.is_empty() => None,
         LoadBalancing::Random => Some(fastrand::usize(..candidates.len())),
     };

@@ -75,7 +75,9 @@ fn show_prints_one_json_document() {
 #[test]
 fn no_secret_is_printed() {
     let file = secretive();
-    for printed in [shown(file.path(), ShowFormat::Text), shown(file.path(), ShowFormat::Json), checked(file.path())] {
+    for printed in
+        [shown(file.path(), ShowFormat::Text), shown(file.path(), ShowFormat::Json), checked(file.path())]
+    {
         assert!(!printed.output.contains("hunter2") && !printed.errors.contains("hunter2"));
     }
 }

@@ -1,9 +1,11 @@
 //! The reader on types of its own, independent of the real objects.
 
+use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::*;
+use crate::object::{Backend, Frontend};
 
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -102,4 +104,60 @@ fn the_schema_lists_every_property_once_and_in_order() {
     ];
     assert_eq!(found, expected.map(|(path, kind)| (path.to_owned(), kind)));
     assert_eq!(property_names(&Outer::default()), ["Count", "Inner", "List", "Note"]);
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let name = prop::sample::select(vec![
+        "Identifier",
+        "port",
+        "LABELS",
+        "Headers",
+        "Backends",
+        "ApiFormat",
+        "CreatedUtc",
+        "Ssl",
+        "Inner",
+        "List",
+        "x",
+    ]);
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "[a-z ]{0,8}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 64, 8, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..8).prop_map(Value::from),
+            prop::collection::vec((name.clone(), inner), 0..8).prop_map(|entries| entries
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect()),
+        ]
+    })
+}
+
+/// Reading all errors agrees with reading the first one, and an object is repaired to the end.
+fn agrees<T: DeserializeOwned + PartialEq + std::fmt::Debug>(document: &Value) {
+    let recovered = read_all::<T>(document);
+    match read::<T>(document) {
+        Ok(parsed) => {
+            assert_eq!(recovered.errors, []);
+            assert_eq!(recovered.parsed, Some(parsed));
+        }
+        Err(error) => {
+            assert_eq!(recovered.errors[0], error);
+            assert_eq!(recovered.parsed.is_some(), document.is_object(), "{:?}", recovered.errors);
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_document_is_read_or_repaired(document in any_json()) {
+        agrees::<Outer>(&document);
+        agrees::<Backend>(&document);
+        agrees::<Frontend>(&document);
+    }
 }
