@@ -9,11 +9,14 @@ mod backend;
 mod directory;
 mod frontend;
 mod supervisor;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use arc_swap::ArcSwapOption;
 
 pub use self::backend::{BackendHandle, BackendView, HealthView, Lease, Outcome, ProbeSettings};
 pub use self::directory::Directory;
@@ -30,7 +33,11 @@ const WATCHDOG_INTERVAL: Duration = Duration::from_secs(1);
 pub struct Actors {
     arbiter: Arbiter,
     directory: Arc<Directory>,
+    supervisor: SupervisorCell,
 }
+
+/// The supervisor of the moment.
+type SupervisorCell = Arc<ArcSwapOption<Addr<Supervisor>>>;
 
 // === impl Actors ===
 
@@ -41,14 +48,16 @@ impl Actors {
         let arbiter = Arbiter::new();
         let directory = Arc::new(Directory::default());
         let (ready, first_views) = tokio::sync::oneshot::channel();
-        let supervised = directory.clone();
+        let supervisor = SupervisorCell::default();
+        let (supervised, current) = (directory.clone(), supervisor.clone());
         arbiter.spawn_fn(move || {
-            actix::spawn(watch_over(supervised, catalog, probes, ready));
+            let start = move || Supervisor::new(supervised.clone(), catalog.clone(), probes.clone()).start();
+            actix::spawn(watch_over(start, current, ready));
         });
         if first_views.await.is_err() {
             tracing::error!("the actor thread died at start; see the panic above");
         }
-        Self { arbiter, directory }
+        Self { arbiter, directory, supervisor }
     }
 
     /// What the request path reads.
@@ -58,28 +67,35 @@ impl Actors {
 
     /// Ends all actors and their thread.
     pub fn stop(self) {
+        self.supervisor.store(None);
         self.arbiter.stop();
+    }
+
+    #[cfg(test)]
+    fn crash_supervisor(&self) {
+        self.supervisor.load_full().unwrap().do_send(tests::Crash);
     }
 }
 
 /// Keeps a supervisor alive: `actix` does not restart an actor that panicked.
 async fn watch_over(
-    directory: Arc<Directory>,
-    catalog: CatalogReader,
-    probes: ProbeSettings,
+    start: impl Fn() -> Addr<Supervisor>,
+    current: SupervisorCell,
     ready: tokio::sync::oneshot::Sender<()>,
 ) {
-    let start = || Supervisor::new(directory.clone(), catalog.clone(), probes.clone()).start();
-    let mut supervisor = start();
+    let first = start();
+    current.store(Some(Arc::new(first.clone())));
     // The answer proves that the first catalog was applied.
-    let _ = supervisor.send(supervisor::Sync).await;
+    let _ = first.send(supervisor::Sync).await;
     let _ = ready.send(());
     let mut ticks = tokio::time::interval(WATCHDOG_INTERVAL);
     loop {
         ticks.tick().await;
+        // No supervisor at all means that the node stops.
+        let Some(supervisor) = current.load_full() else { return };
         if !supervisor.connected() {
             tracing::error!("the supervisor died; starting another one over the same actors");
-            supervisor = start();
+            current.store(Some(Arc::new(start())));
         }
     }
 }

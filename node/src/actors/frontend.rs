@@ -86,6 +86,12 @@ impl FrontendHandle {
         self.view.load()
     }
 
+    /// Makes the actor panic, for tests of what happens then.
+    #[cfg(test)]
+    pub(super) fn tell_crash(&self) {
+        self.actor.load_full().unwrap().do_send(super::tests::Crash);
+    }
+
     pub(super) fn is_alive(&self) -> bool {
         self.actor.load().as_ref().is_some_and(|actor| actor.connected())
     }

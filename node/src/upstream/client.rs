@@ -16,7 +16,7 @@ use super::response::Response;
 use super::target::Target;
 
 /// The read buffer that all exchanges of a worker share; the largest piece a body yields at once.
-const READ_BUFFER_BYTES: usize = 64 * 1024;
+const READ_BUFFER_BYTES: usize = 32 * 1024;
 
 /// Bounds of one client.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -62,7 +62,9 @@ impl RequestHead {
     /// # Errors
     /// [`InvalidHead::Value`] or [`InvalidHead::Framing`]; nothing is written then.
     pub fn header(&mut self, name: &HeaderName, value: &[u8]) -> Result<&mut Self, InvalidHead> {
-        if value.iter().any(|&byte| (byte < b' ' && byte != b'\t') || byte == 0x7f) {
+        // Looks at every byte: values are short, and a loop without an early exit is vectorised.
+        let is_control = |byte: u8| (byte < b' ' && byte != b'\t') | (byte == 0x7f);
+        if value.iter().fold(false, |found, &byte| found | is_control(byte)) {
             return Err(InvalidHead::Value);
         }
         if name == CONTENT_LENGTH || name == TRANSFER_ENCODING {

@@ -129,6 +129,12 @@ impl BackendHandle {
         }
     }
 
+    /// Makes the actor panic, for tests of what happens then.
+    #[cfg(test)]
+    pub(in crate::actors) fn tell_crash(&self) {
+        self.actor.load_full().unwrap().do_send(crate::actors::tests::Crash);
+    }
+
     pub(super) fn attach(&self, actor: Addr<BackendActor>) {
         self.actor.store(Some(Arc::new(actor)));
     }

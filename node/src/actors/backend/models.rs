@@ -50,6 +50,6 @@ mod tests {
         let list = br#"{"object":"list","data":[{"id":"x","object":"model"}]}"#;
         assert_eq!(names(ApiFormat::OpenAI, list).unwrap(), ["x"]);
         assert!(names(ApiFormat::OpenAI, br#"{"data":null}"#).unwrap().is_empty());
-        assert!(names(ApiFormat::Ollama, b"[]").is_err());
+        assert!(names(ApiFormat::Ollama, b"7").is_err());
     }
 }
