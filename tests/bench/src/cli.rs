@@ -1,0 +1,106 @@
+//! The command line of `ollamaflow-bench`, which `scripts/bench` passes on.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::load::request::Api;
+use crate::proxies::Target;
+
+/// Benchmark of the gateway against nginx and haproxy.
+#[derive(Debug, Parser)]
+#[command(name = "ollamaflow-bench", version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start the upstream and the proxies, measure them interleaved and print the tables.
+    Run(Box<RunArgs>),
+    /// Only serve as the cheap upstream; prints its address.
+    Upstream {
+        /// Port on 127.0.0.1; 0 lets the system choose.
+        #[arg(long, default_value_t = 0)]
+        port: u16,
+    },
+}
+
+/// What is measured and how.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Small amounts: shows in less than a minute that everything works, measures nothing precisely.
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Also write docs/benchmarks/gateway.{json,md}.
+    #[arg(long)]
+    pub(crate) save: bool,
+    /// Folder of the results of every run [default: `bench` in the target folder this binary was built in].
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+    /// Binary to measure as `ours` [default: `ollamaflow` beside this one].
+    #[arg(long)]
+    pub(crate) ours: Option<PathBuf>,
+    /// Proxies to measure; `direct` (no proxy) is always measured for the added delays.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Target::Nginx, Target::Haproxy, Target::Ours])]
+    pub(crate) only: Vec<Target>,
+    /// Scenarios to run.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Scenario::Requests, Scenario::Streams, Scenario::Idle, Scenario::Faults])]
+    pub(crate) scenarios: Vec<Scenario>,
+    /// API whose wire format is used.
+    #[arg(long, value_enum, default_value_t = Api::Ollama)]
+    pub(crate) api: Api,
+    /// Workers of each proxy; more than one needs more CPUs, see --proxy-cpus.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) workers: u16,
+    /// CPUs of the proxies, as taskset writes them.
+    #[arg(long, default_value = "0")]
+    pub(crate) proxy_cpus: String,
+    /// CPUs of the upstream and the load generator, as taskset writes them.
+    #[arg(long, default_value = "1")]
+    pub(crate) load_cpus: String,
+    /// Pin nothing.
+    #[arg(long)]
+    pub(crate) no_pin: bool,
+    /// Repetitions.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) reps: Option<u32>,
+    /// Streams at the same time.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=5000))]
+    pub(crate) streams: Option<u32>,
+    /// Chunks per stream.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(2..=10_000))]
+    pub(crate) chunks: Option<u32>,
+    /// Time between two chunks of a stream, in microseconds.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
+    pub(crate) interval_us: Option<u32>,
+    /// Open streams of the idle scenario.
+    #[arg(long)]
+    pub(crate) idle_streams: Option<usize>,
+    /// Do not count system calls.
+    #[arg(long)]
+    pub(crate) no_strace: bool,
+    /// Count user instructions with valgrind, for the proxies in --callgrind-only.
+    #[arg(long)]
+    pub(crate) callgrind: bool,
+    /// Proxies whose instructions are counted.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Target::Ours])]
+    pub(crate) callgrind_only: Vec<Target>,
+    /// Cross-check the load generator with wrk.
+    #[arg(long)]
+    pub(crate) wrk: bool,
+}
+
+/// A part of the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Scenario {
+    /// Small JSON requests in a closed loop.
+    Requests,
+    /// Paced streams.
+    Streams,
+    /// Many open streams without traffic.
+    Idle,
+    /// Truncated upstreams and stale connections.
+    Faults,
+}

@@ -1,0 +1,51 @@
+//! Benchmark of the gateway against nginx and haproxy: a cheap upstream, a load generator and measurements of the
+//! proxies' processes in one binary. `scripts/bench` builds and runs it.
+//!
+//! `run` → [`suite`] (the order of everything) → [`proxies`] (what is compared), [`load`] (what they are given to do),
+//! [`measure`] (what it costs them) → [`samples`] → [`report`]. The [`upstream`] is a process of its own and knows only
+//! [`wire`].
+
+mod cli;
+mod clock;
+mod latency;
+mod load;
+mod measure;
+mod plan;
+mod proxies;
+mod report;
+mod run;
+mod samples;
+mod suite;
+mod summary;
+#[cfg(test)]
+mod tests;
+mod upstream;
+mod wire;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use self::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    match start(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            suite::progress(&error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(command: Command) -> Result<(), Box<dyn Error>> {
+    // One thread: the upstream and the load generator share a CPU, and neither may depend on how many there are.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let local = tokio::task::LocalSet::new();
+    match command {
+        Command::Run(args) => local.block_on(&runtime, run::run(&args))?,
+        Command::Upstream { port } => local.block_on(&runtime, upstream::serve(port))?,
+    }
+    Ok(())
+}

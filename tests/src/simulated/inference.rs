@@ -1,0 +1,289 @@
+//! What all inference handlers do: read a lenient JSON body, find the model, get a slot, and speak a generation in the
+//! dialect of an API.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::{Map, Value};
+use tokio::time::Instant;
+
+use super::answer::{Answer, ErrorStyle, Refusal};
+use super::exchange::{Exchange, FrameStyle, Interrupt};
+use super::generation::{Collected, Generation, Piece, Summary};
+use super::knobs::Knobs;
+use super::library::{Installed, canonical};
+use super::request::Head;
+use super::scheduler::{Demand, KeepAlive, RunnerOptions};
+use super::state::Shared;
+
+/// A request being handled.
+pub(super) struct Call<'x, 'c> {
+    pub exchange: &'x mut Exchange<'c>,
+    pub shared: &'x Arc<Shared>,
+    pub knobs: Arc<Knobs>,
+    pub head: &'x Head,
+    pub body: &'x Bytes,
+    /// Also of bodies that are not held.
+    pub body_length: u64,
+    pub error_style: ErrorStyle,
+}
+
+/// Why a handler ends without having answered.
+#[derive(Debug)]
+pub(super) enum Stop {
+    Interrupted(Interrupt),
+    Refused(Refusal),
+}
+
+impl From<Interrupt> for Stop {
+    fn from(interrupt: Interrupt) -> Self {
+        Self::Interrupted(interrupt)
+    }
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// A JSON object read the way Go reads it: names without case, null is absent.
+#[derive(Debug)]
+pub(super) struct Fields(Map<String, Value>);
+
+impl Fields {
+    /// Reads a body.
+    pub(super) fn parse(body: &[u8]) -> Result<Self, Refusal> {
+        if body.is_empty() {
+            return Err(Refusal::new(400, "missing request body"));
+        }
+        match serde_json::from_slice(body) {
+            Ok(Value::Object(fields)) => Ok(Self(fields)),
+            Ok(_) => Err(Refusal::new(400, "request body must be a JSON object")),
+            Err(e) => Err(Refusal::new(400, format!("invalid JSON in request body: {e}"))),
+        }
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&Value> {
+        let mut matching = self.0.iter().filter(|(field, _)| field.eq_ignore_ascii_case(name));
+        matching.next().map(|(_, value)| value).filter(|value| !value.is_null())
+    }
+
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.get(name).and_then(Value::as_str)
+    }
+
+    pub(super) fn list(&self, name: &str) -> &[Value] {
+        self.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    }
+
+    /// `stream`, or what it is when absent.
+    pub(super) fn stream(&self, absent: bool) -> bool {
+        self.get("stream").and_then(Value::as_bool).unwrap_or(absent)
+    }
+
+    /// The first of `model` and `name` that says something.
+    pub(super) fn model(&self) -> Result<&str, Refusal> {
+        let named = ["model", "name"].iter().filter_map(|name| self.text(name));
+        named.map(str::trim).find(|name| !name.is_empty()).ok_or(Refusal::new(400, "model is required"))
+    }
+
+    pub(super) fn option(&self, name: &str) -> Option<&Value> {
+        self.get("options").and_then(|options| options.get(name)).filter(|value| !value.is_null())
+    }
+
+    /// `keep_alive`: seconds or a Go duration.
+    pub(super) fn keep_alive(&self) -> Result<Option<KeepAlive>, Refusal> {
+        let Some(value) = self.get("keep_alive") else { return Ok(None) };
+        let seconds = value.as_f64().or_else(|| value.as_str().and_then(go_duration));
+        let seconds = seconds.ok_or_else(|| Refusal::new(400, format!("invalid keep_alive {value}")))?;
+        Ok(Some(keep_alive_of(seconds)))
+    }
+}
+
+impl Call<'_, '_> {
+    /// Finds a model which can do this.
+    pub(super) fn model(&self, name: &str, capability: &str) -> Result<Installed, Refusal> {
+        let Some(model) = self.shared.library.find(name) else {
+            return Err(Refusal::new(404, self.missing_model(name, capability)));
+        };
+        match (model.spec.can(capability), capability) {
+            (true, _) => Ok(model),
+            (false, "embedding") => Err(Refusal::new(501, "this model does not support embeddings")),
+            (false, _) => Err(Refusal::new(400, format!("\"{name}\" does not support chat"))),
+        }
+    }
+
+    fn missing_model(&self, name: &str, capability: &str) -> String {
+        match (self.error_style, capability) {
+            (ErrorStyle::Vllm, _) => format!("The model `{name}` does not exist."),
+            (_, "embedding") => format!("model \"{name}\" not found, try pulling it first"),
+            _ => format!("model '{name}' not found"),
+        }
+    }
+
+    /// Waits for a slot, which the exchange then holds, and for the model to be loaded. Gives the time it took.
+    pub(super) async fn admit(&mut self, model: &Installed, fields: &Fields) -> Result<Duration, Stop> {
+        let name = canonical(&model.spec.name);
+        let demand = Demand {
+            digest: model.digest.clone(),
+            size: model.spec.size,
+            runner: runner_options(fields, self.knobs.context_length),
+            load_time: self.knobs.load_time(&name),
+            keep_alive: fields.keep_alive()?.unwrap_or_else(|| keep_alive_seconds(self.knobs.keep_alive_s)),
+            model: name,
+        };
+        let started = Instant::now();
+        let permit = self.exchange.wait(self.shared.scheduler.acquire(demand)).await?;
+        let busy = "server busy, please try again.  maximum pending requests exceeded";
+        let permit = permit.map_err(|_| Refusal::new(503, busy))?;
+        let ready_at = permit.ready_at;
+        self.exchange.hold_permit(permit);
+        if ready_at > Instant::now() {
+            self.exchange.wait(tokio::time::sleep_until(ready_at)).await?;
+        }
+        Ok(started.elapsed())
+    }
+
+    /// The time of work which gives no tokens, such as an embedding: that to a first token.
+    pub(super) async fn compute(&mut self) -> Result<(), Stop> {
+        let time = Duration::from_millis(self.knobs.ttft_ms);
+        Ok(self.exchange.wait(tokio::time::sleep(time)).await?)
+    }
+
+    /// Says a generation in a dialect, as a stream or whole.
+    pub(super) async fn speak(
+        &mut self,
+        mut generation: Generation,
+        dialect: &mut impl Dialect,
+        stream: bool,
+    ) -> Result<(), Stop> {
+        if !stream {
+            let collected = generation.collect(self.exchange).await?;
+            let answer = dialect.whole(&collected, &generation.summary());
+            return Ok(self.exchange.answer(answer).await?);
+        }
+        let (content_type, headers) = dialect.stream_head();
+        self.exchange.open(content_type, headers, dialect.style()).await?;
+        let mut begun = false;
+        loop {
+            let piece = generation.next(self.exchange).await?;
+            let opening = if begun { Vec::new() } else { dialect.opening() };
+            begun = true;
+            let ended = piece.is_none();
+            let said = piece.map(|piece| dialect.piece(&piece)).unwrap_or_default();
+            for frame in opening.iter().chain(&said) {
+                self.exchange.frame(frame).await?;
+            }
+            if ended {
+                break;
+            }
+        }
+        let summary = generation.summary();
+        for frame in &dialect.closing(&summary) {
+            self.exchange.frame(frame).await?;
+        }
+        Ok(self.exchange.finish(&dialect.marker(&summary)).await?)
+    }
+}
+
+/// How an API says things.
+pub(super) trait Dialect {
+    /// The format of its frames.
+    fn style(&self) -> FrameStyle;
+
+    /// Content type and other headers of a stream.
+    fn stream_head(&self) -> (&'static str, &'static [(&'static str, &'static str)]);
+
+    /// Frames before the first piece.
+    fn opening(&mut self) -> Vec<Bytes> {
+        Vec::new()
+    }
+
+    /// The frames of a piece: one, or none for what the API does not show.
+    fn piece(&mut self, piece: &Piece) -> Vec<Bytes>;
+
+    /// Frames after the last piece, without the marker.
+    fn closing(&mut self, _summary: &Summary) -> Vec<Bytes> {
+        Vec::new()
+    }
+
+    /// The frame that says the answer is complete.
+    fn marker(&mut self, summary: &Summary) -> Bytes;
+
+    /// An answer that is no stream.
+    fn whole(&mut self, collected: &Collected, summary: &Summary) -> Answer;
+}
+
+/// The options by which a loaded model is told from the same model loaded otherwise, with their defaults.
+fn runner_options(fields: &Fields, context_length: u64) -> RunnerOptions {
+    let names = ["num_batch", "num_gpu", "main_gpu", "use_mmap", "num_thread", "draft_num_predict"];
+    let others = names.map(|name| fields.option(name).cloned().unwrap_or(Value::Null)).to_vec();
+    let num_ctx = fields.option("num_ctx").and_then(Value::as_u64).unwrap_or(context_length);
+    RunnerOptions { num_ctx, others }
+}
+
+fn keep_alive_seconds(seconds: i64) -> KeepAlive {
+    u64::try_from(seconds).map_or(KeepAlive::Forever, |seconds| KeepAlive::For(Duration::from_secs(seconds)))
+}
+
+fn keep_alive_of(seconds: f64) -> KeepAlive {
+    Duration::try_from_secs_f64(seconds).map_or(KeepAlive::Forever, KeepAlive::For)
+}
+
+/// Seconds of a Go duration such as `1h30m` or `-1m`; nothing when it is none.
+fn go_duration(text: &str) -> Option<f64> {
+    let (sign, mut rest) = match text.strip_prefix('-') {
+        Some(rest) => (-1.0, rest),
+        None => (1.0, text.strip_prefix('+').unwrap_or(text)),
+    };
+    if rest == "0" {
+        return Some(0.0);
+    }
+    let mut seconds = None;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, tail) = rest.split_at(digits);
+        let unit_length = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(unit_length);
+        let unit_seconds = match unit {
+            "ns" => 1e-9,
+            "us" | "µs" => 1e-6,
+            "ms" => 1e-3,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return None,
+        };
+        seconds = Some(seconds.unwrap_or(0.0) + number.parse::<f64>().ok()? * unit_seconds);
+        rest = tail;
+    }
+    seconds.map(|seconds| sign * seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keep_alive_takes_what_go_takes() {
+        let of =
+            |json: &str| Fields::parse(format!("{{\"keep_alive\":{json}}}").as_bytes()).unwrap().keep_alive();
+        assert_eq!(of("\"1m30s\"").unwrap(), Some(KeepAlive::For(Duration::from_secs(90))));
+        assert_eq!(of("0").unwrap(), Some(KeepAlive::For(Duration::ZERO)));
+        assert_eq!(of("-1").unwrap(), Some(KeepAlive::Forever));
+        assert_eq!(of("\"-1m\"").unwrap(), Some(KeepAlive::Forever));
+        assert_eq!(of("null").unwrap(), None);
+        for bad in ["\"300\"", "\"-1\"", "\"\"", "true"] {
+            assert!(of(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_are_found_without_case_and_null_is_absent() {
+        let fields = Fields::parse(br#"{"MODEL":"","Name":" m ","stream":null}"#).unwrap();
+        assert_eq!(fields.model().unwrap(), "m");
+        assert!(fields.stream(true));
+    }
+}
