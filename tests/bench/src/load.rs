@@ -11,5 +11,7 @@ pub(crate) mod request;
 pub(crate) mod streams;
 pub(crate) mod wrk;
 
-/// Reads the CPU time that the process under test has used, in nanoseconds; called at the edges of a measured window.
-pub(crate) type Probe<'a> = &'a dyn Fn() -> u64;
+use crate::clock::CpuTime;
+
+/// Reads the CPU time of the process under test; called at the edges of a measured window.
+pub(crate) type Probe<'a> = &'a dyn Fn() -> CpuTime;

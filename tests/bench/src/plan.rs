@@ -20,6 +20,8 @@ pub(crate) struct Plan {
     pub(crate) chunks: u32,
     /// Time between two chunks of a stream.
     pub(crate) interval_us: u32,
+    /// Times the streams run in each repetition: one run is short, and delays suffer most from a busy machine.
+    pub(crate) stream_rounds: u32,
     /// Repetitions of the idle scenario, which starts every proxy anew.
     pub(crate) idle_reps: u32,
     /// Open streams of the idle scenario.
@@ -62,6 +64,7 @@ impl Plan {
             streams: 200,
             chunks: 100,
             interval_us: 10_000,
+            stream_rounds: 2,
             idle_reps: 3,
             idle_streams: 2_000,
             idle_prompts: vec![200, 100 * 1024],
@@ -84,6 +87,7 @@ impl Plan {
             window_ms: 400,
             streams: 100,
             chunks: 40,
+            stream_rounds: 1,
             idle_reps: 1,
             idle_streams: 500,
             idle_prompts: vec![200],

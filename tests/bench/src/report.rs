@@ -18,6 +18,8 @@ pub(crate) use self::targets::Verdict;
 pub(crate) struct Conditions {
     /// The command line.
     pub(crate) command: String,
+    /// The state of the sources, as `git describe` names it, and the version that [`Target::Ours`] gives itself.
+    pub(crate) revision: Option<String>,
     /// Everything that was measured, [`Target::Direct`] included.
     pub(crate) measured: Vec<Target>,
     /// Workers of every proxy.

@@ -103,6 +103,7 @@ pub(crate) async fn run(args: &RunArgs) -> Result<(), RunError> {
     }
     let conditions = Conditions {
         command: command_line(),
+        revision: revision(args, &suite),
         measured: suite.targets.clone(),
         workers: args.workers,
         proxy_cpus,
@@ -220,6 +221,24 @@ async fn start_upstream(cpus: Option<&str>) -> io::Result<Upstream> {
 fn command_line() -> String {
     let words = std::env::args().skip(2).map(|word| if word.is_empty() { "''".to_owned() } else { word });
     std::iter::once("scripts/bench".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
+}
+
+/// The version of the measured gateway and, unless its binary was named, the state of the sources it was built from;
+/// `None` if it is not measured.
+fn revision(args: &RunArgs, suite: &Suite) -> Option<String> {
+    if !suite.targets.contains(&Target::Ours) {
+        return None;
+    }
+    let first_line = |command: &mut Command| {
+        let output = command.stderr(Stdio::null()).output().ok()?;
+        Some(String::from_utf8_lossy(&output.stdout).lines().next()?.trim().to_owned())
+    };
+    let version = first_line(Command::new(&suite.site.ours).arg("--version")).unwrap_or_default();
+    let sources = match &args.ours {
+        Some(path) => Some(format!("{} as named", path.display())),
+        None => first_line(Command::new("git").args(["describe", "--always", "--dirty"])),
+    };
+    Some(format!("{version}, {}", sources.as_deref().unwrap_or("of an unknown commit")))
 }
 
 fn publish(args: &RunArgs, report: &Report) -> Result<(), RunError> {

@@ -35,6 +35,8 @@ pub(crate) struct RequestSample {
     pub(crate) completed: u64,
     pub(crate) failed: u64,
     pub(crate) requests_per_s: f64,
+    /// Share of the window in which the proxy waited for its CPU.
+    pub(crate) waited_share: f64,
     /// CPU time of the proxy per request; `None` without a proxy.
     pub(crate) cpu_us: Option<f64>,
     pub(crate) p50_us: f64,
@@ -51,6 +53,8 @@ pub(crate) struct StreamSample {
     pub(crate) complete: u64,
     pub(crate) chunks: u64,
     pub(crate) elapsed_ms: f64,
+    /// Share of that time in which the proxy waited for its CPU.
+    pub(crate) waited_share: f64,
     /// CPU time of the proxy per chunk, the streams' requests included; `None` without a proxy.
     pub(crate) cpu_us: Option<f64>,
     pub(crate) delay_p50_us: f64,

@@ -11,12 +11,14 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use crate::cli::Scenario;
+use crate::clock::CpuTime;
 use crate::load::faults;
 use crate::load::request::Api;
 use crate::plan::Plan;
 use crate::proxies::process::{Running, StartError};
 use crate::proxies::{Site, Target};
 use crate::samples::{FaultSample, Samples};
+use crate::summary::as_f64;
 
 /// How long a proxy may take until it relays.
 const START: Duration = Duration::from_secs(20);
@@ -40,6 +42,11 @@ pub(crate) struct Suite {
 pub(crate) fn progress(text: &str) {
     // A closed standard error must not end the run.
     drop(writeln!(std::io::stderr(), "bench: {text}"));
+}
+
+/// The share of `elapsed` in which the proxy was ready to run but somebody else had its CPU: near 0 on a quiet machine.
+fn waited_share(cpu: CpuTime, elapsed: Duration) -> f64 {
+    as_f64(cpu.waited_ns) / 1e9 / elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
 }
 
 // === impl Suite ===
@@ -113,8 +120,11 @@ impl Suite {
             }
         }
         if self.wants(Scenario::Streams) {
-            for proxy in proxies {
-                samples.streams.push(self.stream_sample(rep, proxy).await);
+            for round in 0..self.plan.stream_rounds {
+                for proxy in proxies {
+                    let rep = rep * self.plan.stream_rounds + round;
+                    samples.streams.push(self.stream_sample(rep, proxy).await);
+                }
             }
         }
         if self.wants(Scenario::Idle) && rep < self.plan.idle_reps {

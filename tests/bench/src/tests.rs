@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::task::LocalSet;
 
+use crate::clock::CpuTime;
 use crate::load::client::Client;
 use crate::load::request::{self, Api, SHORT_BODY_BYTES, SMALL_BODY_BYTES};
 use crate::load::streams::{self, Shape};
@@ -28,7 +29,7 @@ fn with_upstream<S: Future>(scenario: impl FnOnce(SocketAddr) -> S) -> S::Output
 #[test]
 fn exactly_the_counted_requests_are_answered() {
     let bytes = request::chat(Api::Ollama, Script::Answer, SMALL_BODY_BYTES);
-    let outcome = with_upstream(|addr| closed_loop::count(addr, bytes, 8, 500, &|| 0));
+    let outcome = with_upstream(|addr| closed_loop::count(addr, bytes, 8, 500, &CpuTime::default));
     assert_eq!((outcome.completed, outcome.failed), (500, 0));
     assert!(outcome.latency.percentile_us(50.0) > 0.0);
 }
@@ -53,7 +54,7 @@ fn every_chunk_of_every_stream_arrives_in_both_formats() {
     for api in [Api::Ollama, Api::Openai] {
         let bytes = request::chat(api, Script::Stream { chunks: 7, interval_us: 500 }, SHORT_BODY_BYTES);
         let shape = Shape { streams: 9, spread: Duration::from_millis(5), limit: Duration::from_secs(60) };
-        let outcome = with_upstream(async |addr| streams::run(addr, &bytes, shape, &|| 0).await);
+        let outcome = with_upstream(async |addr| streams::run(addr, &bytes, shape, &CpuTime::default).await);
         assert_eq!((outcome.chunks, outcome.complete), (7 * 9, 9));
         assert!(outcome.delay.percentile_us(50.0) > 0.0);
         assert!(outcome.first_byte.percentile_us(50.0) > 0.0);
@@ -78,6 +79,6 @@ fn idle_streams_stay_open() {
 #[test]
 fn a_request_that_the_upstream_cannot_read_is_a_failure() {
     let bytes = b"POST / HTTP/1.1\r\nx-bench: dance\r\ncontent-length: 0\r\n\r\n".to_vec();
-    let outcome = with_upstream(|addr| closed_loop::count(addr, bytes, 1, 2, &|| 0));
+    let outcome = with_upstream(|addr| closed_loop::count(addr, bytes, 1, 2, &CpuTime::default));
     assert_eq!((outcome.completed, outcome.failed), (0, 2));
 }

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::Probe;
 use super::client::Client;
-use crate::clock::monotonic_ns;
+use crate::clock::{CpuTime, monotonic_ns};
 use crate::latency::Latency;
 
 /// Pause after a failure, so that a dead proxy does not turn the clients into a busy loop.
@@ -31,7 +31,7 @@ pub(crate) struct Outcome {
     /// Length of the window.
     pub(crate) elapsed: Duration,
     /// CPU time of the process under test within the window.
-    pub(crate) cpu_ns: u64,
+    pub(crate) cpu: CpuTime,
     /// Time from before the write to after the last byte, of the completed requests.
     pub(crate) latency: Latency,
 }
@@ -67,7 +67,7 @@ pub(crate) async fn for_window(
     shared.latency.borrow_mut().clear();
     tokio::time::sleep(window).await;
     let elapsed = start.elapsed();
-    let outcome = shared.outcome(elapsed, cpu().saturating_sub(cpu_before));
+    let outcome = shared.outcome(elapsed, cpu().since(cpu_before));
 
     shared.budget.set(0);
     finish(clients).await;
@@ -87,7 +87,7 @@ pub(crate) async fn count(
     let shared = Shared::new(addr, request, requests);
     let mut clients = start(&shared, concurrency);
     drop(tokio::time::timeout(COUNT_LIMIT, async { while clients.join_next().await.is_some() {} }).await);
-    shared.outcome(start_time.elapsed(), cpu().saturating_sub(cpu_before))
+    shared.outcome(start_time.elapsed(), cpu().since(cpu_before))
 }
 
 fn start(shared: &Rc<Shared>, concurrency: usize) -> JoinSet<()> {
@@ -156,12 +156,12 @@ impl Shared {
         tokio::time::sleep(AFTER_FAILURE).await;
     }
 
-    fn outcome(&self, elapsed: Duration, cpu_ns: u64) -> Outcome {
+    fn outcome(&self, elapsed: Duration, cpu: CpuTime) -> Outcome {
         Outcome {
             completed: self.completed.get(),
             failed: self.failed.get(),
             elapsed,
-            cpu_ns,
+            cpu,
             latency: self.latency.borrow().clone(),
         }
     }

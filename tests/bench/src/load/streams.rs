@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::Probe;
 use super::client::{Client, Read};
-use crate::clock::monotonic_ns;
+use crate::clock::{CpuTime, monotonic_ns};
 use crate::latency::Latency;
 use crate::wire::stamp;
 
@@ -35,7 +35,7 @@ pub(crate) struct Outcome {
     /// From the first request to the last end.
     pub(crate) elapsed: Duration,
     /// CPU time of the process under test meanwhile.
-    pub(crate) cpu_ns: u64,
+    pub(crate) cpu: CpuTime,
     /// One-way delay of every chunk.
     pub(crate) delay: Latency,
     /// From the request to the first body byte.
@@ -96,13 +96,13 @@ pub(crate) async fn run(addr: SocketAddr, request: &[u8], shape: Shape, cpu: Pro
     }
     drop(tokio::time::timeout(shape.limit, async { while streams.join_next().await.is_some() {} }).await);
     let elapsed = start.elapsed();
-    let cpu_ns = cpu().saturating_sub(cpu_before);
+    let cpu = cpu().since(cpu_before);
     let tally = tally.borrow();
     Outcome {
         chunks: tally.chunks,
         complete: tally.complete,
         elapsed,
-        cpu_ns,
+        cpu,
         delay: tally.delay.clone(),
         first_byte: tally.first_byte.clone(),
     }

@@ -43,12 +43,12 @@ pub(crate) async fn run(
         .arg(format!("http://{addr}/api/chat"))
         .output()
         .await?;
-    let cpu_ns = cpu().saturating_sub(cpu_before);
+    let cpu_time = cpu().since(cpu_before);
     let text = String::from_utf8_lossy(&output.stdout);
     let figures = parse(&text).ok_or_else(|| io::Error::other(format!("no figures from wrk: {text}")))?;
     Ok(Outcome {
         requests_per_s: figures.requests_per_s,
-        cpu_us: as_f64(cpu_ns) / 1_000.0 / as_f64(figures.requests.max(1)),
+        cpu_us: as_f64(cpu_time.ran_ns) / 1_000.0 / as_f64(figures.requests.max(1)),
     })
 }
 

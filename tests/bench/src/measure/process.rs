@@ -6,6 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
+use std::ops::Add as _;
+
+use crate::clock::CpuTime;
 
 /// Nanoseconds in one tick of `/proc/PID/stat` (100 a second on every Linux this runs on).
 const TICK_NS: u64 = 10_000_000;
@@ -54,9 +57,9 @@ impl ProcessTree {
         &self.pids
     }
 
-    /// CPU time used so far, user and system, in nanoseconds. Processes that have ended count nothing.
-    pub(crate) fn cpu_ns(&self) -> u64 {
-        self.pids.iter().map(|&pid| process_cpu_ns(pid)).sum()
+    /// CPU time so far. Processes that have ended count nothing.
+    pub(crate) fn cpu_time(&self) -> CpuTime {
+        self.pids.iter().map(|&pid| process_cpu_time(pid)).fold(CpuTime::default(), CpuTime::add)
     }
 
     /// Resident memory in KiB. Pages shared by two processes count twice, which a difference cancels.
@@ -80,17 +83,17 @@ fn descendants(root: u32, parents: &BTreeMap<u32, u32>) -> Vec<u32> {
     found
 }
 
-fn process_cpu_ns(pid: u32) -> u64 {
+fn process_cpu_time(pid: u32) -> CpuTime {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let scheduled: Option<u64> = threads
+    let scheduled: Option<CpuTime> = threads
         .map(|thread| parse_schedstat(&fs::read_to_string(thread.path().join("schedstat")).ok()?))
-        .try_fold(0, |sum, ns| Some(sum + ns?));
+        .try_fold(CpuTime::default(), |sum, time| Some(sum + time?));
     match scheduled {
-        Some(ns) if ns > 0 => ns,
+        Some(time) if time.ran_ns > 0 => time,
         _ => fs::read_to_string(format!("/proc/{pid}/stat"))
             .ok()
             .and_then(|text| parse_stat(&text))
-            .map_or(0, |stat| stat.cpu_ticks * TICK_NS),
+            .map_or_else(CpuTime::default, |stat| CpuTime { ran_ns: stat.cpu_ticks * TICK_NS, waited_ns: 0 }),
     }
 }
 
@@ -103,9 +106,10 @@ fn process_rss_kib(pid: u32) -> u64 {
         .unwrap_or(0)
 }
 
-/// The first number of `schedstat`: nanoseconds spent on a CPU.
-fn parse_schedstat(text: &str) -> Option<u64> {
-    text.split_ascii_whitespace().next()?.parse().ok()
+/// `schedstat`: nanoseconds on a CPU, nanoseconds ready but waiting, number of slices.
+fn parse_schedstat(text: &str) -> Option<CpuTime> {
+    let mut fields = text.split_ascii_whitespace();
+    Some(CpuTime { ran_ns: fields.next()?.parse().ok()?, waited_ns: fields.next()?.parse().ok()? })
 }
 
 /// `pid (name) state ppid …`, where the name may hold anything, also spaces and brackets.
@@ -126,8 +130,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_field_of_schedstat_is_the_cpu_time() {
-        assert_eq!(parse_schedstat("48662 46799 2\n"), Some(48_662));
+    fn schedstat_tells_running_from_waiting() {
+        assert_eq!(parse_schedstat("48662 46799 2\n"), Some(CpuTime { ran_ns: 48_662, waited_ns: 46_799 }));
         assert_eq!(parse_schedstat(""), None);
     }
 
@@ -159,6 +163,6 @@ mod tests {
         let tree = ProcessTree::of(std::process::id()).unwrap();
         assert_eq!(tree.pids()[0], std::process::id());
         assert!(tree.rss_kib() > 0);
-        assert!(tree.cpu_ns() > 0);
+        assert!(tree.cpu_time().ran_ns > 0);
     }
 }

@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 
 use self::format::{Table, labels, number};
 use super::Report;
+use crate::proxies::Target;
+use crate::summary::{ByRep, Quartiles};
 
 /// The whole document.
 pub(super) fn render(report: &Report) -> String {
@@ -67,6 +69,7 @@ fn conditions(report: &Report) -> String {
         ),
         ("System", format!("{}, Linux {}", machine.system, machine.kernel)),
         ("Versions", versions.join(", ")),
+        ("Gateway", conditions.revision.clone().unwrap_or_else(|| "not measured".to_owned())),
         ("Command", format!("`{}`, {} s", conditions.command, conditions.took_s)),
         ("Measured", labels(&conditions.measured)),
         (
@@ -78,14 +81,18 @@ fn conditions(report: &Report) -> String {
                 number(conditions.steal_percent)
             ),
         ),
+        ("Disturbance", disturbance(report)),
         ("Workers", format!("{} per proxy", conditions.workers)),
         ("Pinned", pinned),
         (
             "Method",
             format!(
-                "{} repetitions, in each of which every proxy is measured in turn; figures are medians [quartiles]; \
-                 ratios are taken to the mean of nginx and haproxy in the same repetition",
-                plan.reps
+                "{} repetitions (streams {}, idle streams {}), in each of which every proxy is measured in turn; \
+                 figures are medians [quartiles]; ratios are taken to the mean of nginx and haproxy in the same \
+                 repetition",
+                plan.reps,
+                plan.reps * plan.stream_rounds,
+                plan.reps.min(plan.idle_reps)
             ),
         ),
     ];
@@ -96,6 +103,24 @@ fn conditions(report: &Report) -> String {
     }
     text.push_str(CAVEATS);
     text
+}
+
+/// How much the proxies had to share their CPU with strangers, which the load average cannot tell apart.
+fn disturbance(report: &Report) -> String {
+    let requests = report.samples.requests.iter().map(|sample| (sample.target, sample.waited_share));
+    let streams = report.samples.streams.iter().map(|sample| (sample.target, sample.waited_share));
+    let shares: ByRep = (0..)
+        .zip(requests.chain(streams).filter(|(target, _)| *target != Target::Direct))
+        .map(|(index, (_, share))| (index, 100.0 * share))
+        .collect();
+    match Quartiles::of(&shares) {
+        Some(percent) => format!(
+            "the proxies were ready to run but waited for their CPU in {} % of the measured time (near 0 on a quiet \
+             machine)",
+            format::spread(Some(percent))
+        ),
+        None => "not known".to_owned(),
+    }
 }
 
 /// What a reader must know before believing a figure.
@@ -139,6 +164,7 @@ mod tests {
     fn report(samples: Samples) -> Report {
         let conditions = Conditions {
             command: "scripts/bench --quick".to_owned(),
+            revision: None,
             measured: vec![Target::Direct, Target::Ours],
             workers: 1,
             proxy_cpus: Some("0".to_owned()),

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::Suite;
+use crate::clock::CpuTime;
 use crate::load::closed_loop;
 use crate::load::request::{self, SHORT_BODY_BYTES, SMALL_BODY_BYTES};
 use crate::load::streams::{self, Shape};
@@ -109,7 +110,8 @@ impl Suite {
         let (wanted, done) = match work {
             Work::Requests(requests) => {
                 let bytes = request::chat(self.api, Script::Answer, SMALL_BODY_BYTES);
-                let outcome = closed_loop::count(addr, bytes, COUNTING_CONCURRENCY, requests, &|| 0).await;
+                let outcome =
+                    closed_loop::count(addr, bytes, COUNTING_CONCURRENCY, requests, &CpuTime::default).await;
                 (requests, outcome.completed)
             }
             Work::Chunks(chunks) => {
@@ -117,7 +119,7 @@ impl Suite {
                 let bytes = request::chat(self.api, script, SHORT_BODY_BYTES);
                 let limit = 5 * self.plan.stream_limit(chunks);
                 let shape = Shape { streams: COUNTING_STREAMS, spread: Duration::ZERO, limit };
-                let outcome = streams::run(addr, &bytes, shape, &|| 0).await;
+                let outcome = streams::run(addr, &bytes, shape, &CpuTime::default).await;
                 (u64::from(COUNTING_STREAMS), outcome.complete)
             }
         };

@@ -31,9 +31,9 @@ impl Suite {
         let streams = idle::open(proxy.addr(), &bytes, self.plan.idle_streams).await;
         tokio::time::sleep(Duration::from_millis(self.plan.idle_settle_ms)).await;
 
-        let (start, cpu_before) = (Instant::now(), tree.cpu_ns());
+        let (start, cpu_before) = (Instant::now(), tree.cpu_time());
         tokio::time::sleep(Duration::from_millis(self.plan.idle_window_ms)).await;
-        let cpu_ms = as_f64(tree.cpu_ns().saturating_sub(cpu_before)) / 1e6;
+        let cpu_ms = as_f64(tree.cpu_time().since(cpu_before).ran_ns) / 1e6;
         let cpu_ms_per_s = cpu_ms / start.elapsed().as_secs_f64();
         let growth_kib = tree.rss_kib().saturating_sub(base_rss_kib);
 

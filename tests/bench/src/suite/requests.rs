@@ -1,6 +1,7 @@
 //! Small JSON requests in a closed loop, and the same from wrk as a cross-check.
 
-use super::Suite;
+use super::{Suite, waited_share};
+use crate::clock::CpuTime;
 use crate::load::request::{self, SMALL_BODY_BYTES};
 use crate::load::{closed_loop, wrk};
 use crate::measure::process::ProcessTree;
@@ -20,11 +21,11 @@ impl Suite {
         concurrency: usize,
     ) -> RequestSample {
         let tree = proxy.tree();
-        let cpu = || tree.as_ref().map_or(0, ProcessTree::cpu_ns);
+        let cpu = || tree.as_ref().map_or_else(CpuTime::default, ProcessTree::cpu_time);
         let bytes = request::chat(self.api, Script::Answer, SMALL_BODY_BYTES);
         let (warm_up, window) = (self.plan.warm_up(), self.plan.window());
         let outcome = closed_loop::for_window(proxy.addr(), bytes, concurrency, warm_up, window, &cpu).await;
-        let per_request_us = as_f64(outcome.cpu_ns) / 1_000.0 / as_f64(outcome.completed.max(1));
+        let per_request_us = as_f64(outcome.cpu.ran_ns) / 1_000.0 / as_f64(outcome.completed.max(1));
         RequestSample {
             rep,
             target: proxy.target(),
@@ -32,6 +33,7 @@ impl Suite {
             completed: outcome.completed,
             failed: outcome.failed,
             requests_per_s: as_f64(outcome.completed) / outcome.elapsed.as_secs_f64(),
+            waited_share: waited_share(outcome.cpu, outcome.elapsed),
             cpu_us: tree.is_some().then_some(per_request_us),
             p50_us: outcome.latency.percentile_us(50.0),
             p99_us: outcome.latency.percentile_us(99.0),
@@ -47,7 +49,7 @@ impl Suite {
         for proxy in proxies.iter().filter(|proxy| proxy.target() != Target::Direct) {
             let own = self.request_sample(rep, proxy, COUNTING_CONCURRENCY).await;
             let tree = proxy.tree();
-            let cpu = || tree.as_ref().map_or(0, ProcessTree::cpu_ns);
+            let cpu = || tree.as_ref().map_or_else(CpuTime::default, ProcessTree::cpu_time);
             let window = self.plan.window();
             match wrk::run(proxy.addr(), self.api, COUNTING_CONCURRENCY, window, scratch.path(), &cpu).await {
                 Ok(outcome) => samples.wrk.push(WrkSample {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::Suite;
+use super::{Suite, waited_share};
+use crate::clock::CpuTime;
 use crate::load::request::{self, SHORT_BODY_BYTES};
 use crate::load::streams::{self, Shape};
 use crate::measure::process::ProcessTree;
@@ -20,13 +21,13 @@ impl Suite {
     /// All streams of one repetition through one proxy.
     pub(super) async fn stream_sample(&self, rep: u32, proxy: &Running) -> StreamSample {
         let tree = proxy.tree();
-        let cpu = || tree.as_ref().map_or(0, ProcessTree::cpu_ns);
+        let cpu = || tree.as_ref().map_or_else(CpuTime::default, ProcessTree::cpu_time);
         let plan = &self.plan;
         let script = Script::Stream { chunks: plan.chunks, interval_us: plan.interval_us };
         let bytes = request::chat(self.api, script, SHORT_BODY_BYTES);
         let shape = Shape { streams: plan.streams, spread: SPREAD, limit: plan.stream_limit(plan.chunks) };
         let outcome = streams::run(proxy.addr(), &bytes, shape, &cpu).await;
-        let per_chunk_us = as_f64(outcome.cpu_ns) / 1_000.0 / as_f64(outcome.chunks.max(1));
+        let per_chunk_us = as_f64(outcome.cpu.ran_ns) / 1_000.0 / as_f64(outcome.chunks.max(1));
         StreamSample {
             rep,
             target: proxy.target(),
@@ -34,6 +35,7 @@ impl Suite {
             complete: outcome.complete,
             chunks: outcome.chunks,
             elapsed_ms: outcome.elapsed.as_secs_f64() * 1_000.0,
+            waited_share: waited_share(outcome.cpu, outcome.elapsed),
             cpu_us: tree.is_some().then_some(per_chunk_us),
             delay_p50_us: outcome.delay.percentile_us(50.0),
             delay_p99_us: outcome.delay.percentile_us(99.0),

@@ -56,6 +56,7 @@ mod tests {
             completed: 10,
             failed: 1,
             requests_per_s: 100.0,
+            waited_share: 0.0,
             cpu_us,
             p50_us: 5.0,
             p99_us: 9.0,

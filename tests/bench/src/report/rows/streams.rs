@@ -74,6 +74,7 @@ mod tests {
             complete: 9,
             chunks: 1_000,
             elapsed_ms: 1.0,
+            waited_share: 0.0,
             cpu_us: None,
             delay_p50_us,
             delay_p99_us: 1.0,
