@@ -97,7 +97,7 @@ fn defaults_are_those_of_the_reference_with_our_decisions() {
             "Debug": {"AccessControl": false, "Routing": false, "Requests": false, "Responses": false}
         },
         "HealthCheck": {"IntervalMs": 5000, "TimeoutMs": 2500, "StartupIntervalMs": 250, "JitterPercent": 10},
-        "Upstream": {"ConnectTimeoutMs": 2000, "IdleTimeoutMs": 15000, "MaxIdleConnections": 256},
+        "Upstream": {"ConnectTimeoutMs": 2000, "IdleTimeoutMs": 4000, "MaxIdleConnections": 256},
         "DataDirectory": "./data", "DatabaseFilename": "./ollamaflow.db", "AdminBearerTokens": [],
         "StickyHeaders": ["x-conversation-id", "x-thread-id"], "Frontends": [], "Backends": []
     });

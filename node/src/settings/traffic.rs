@@ -80,6 +80,6 @@ impl Upstream {
 
 impl Default for Upstream {
     fn default() -> Self {
-        Self { connect_timeout_ms: 2_000, idle_timeout_ms: 15_000, max_idle_connections: 256 }
+        Self { connect_timeout_ms: 2_000, idle_timeout_ms: 4_000, max_idle_connections: 256 }
     }
 }

@@ -14,7 +14,7 @@ use futures_util::Stream;
 pub type BodySourceError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The body of one request.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub enum RequestBody {
     /// No body. Methods that usually have one (`POST`, `PUT`, `PATCH`) are sent with `Content-Length: 0`.
     #[default]
@@ -59,6 +59,17 @@ impl BodyStream {
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodySourceError>>> {
         self.started = true;
         self.stream.as_mut().poll_next(cx)
+    }
+}
+
+impl fmt::Debug for RequestBody {
+    /// Without the bytes: they are what people ask their models.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("Empty"),
+            Self::Full(bytes) => f.debug_struct("Full").field("bytes", &bytes.len()).finish(),
+            Self::Stream(body) => f.debug_tuple("Stream").field(body).finish(),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The client of one worker: its settings, its pool, its read buffer, and the one retry it makes by itself.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,13 +38,12 @@ pub struct ClientSettings {
 }
 
 /// Sends requests and keeps connections; belongs to one thread, cloning it is cheap.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Client {
     shared: Rc<Shared>,
 }
 
 /// What the exchanges of one client have in common.
-#[derive(Debug)]
 pub(super) struct Shared {
     pub(super) pool: Rc<Pool>,
     pub(super) limits: DecodeLimits,
@@ -115,6 +115,12 @@ impl Client {
     /// Idle connections kept at the moment, of all targets.
     pub fn idle_connections(&self) -> usize {
         self.shared.pool.len()
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("idle_connections", &self.idle_connections()).finish_non_exhaustive()
     }
 }
 

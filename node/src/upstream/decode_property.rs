@@ -3,7 +3,7 @@
 //!
 //! In go arbitrary bytes; the only output is a panic if a rule is broken.
 
-use super::decode::{BodyDecoder, BodyFault, DecodeLimits, Head, HeadDecoder, HeadFault};
+use super::decode::{BodyDecoder, BodyFault, BodyKind, DecodeLimits, Head, HeadDecoder, HeadFault};
 
 /// Limits small enough for arbitrary input to reach them.
 pub(crate) const TIGHT: DecodeLimits = DecodeLimits { head_bytes: 256, headers: 8, trailer_bytes: 32 };
@@ -51,6 +51,7 @@ pub(crate) fn replay<'a>(
                 Err(fault) => return Transcript { head, body: payload, end: End::BadHead(fault) },
             };
             assert!(found.is_some() || used == rest.len(), "bytes were left over without a head");
+            assert!(found.is_some() || used == 0 || decoder.has_begun(), "bytes were read and forgotten");
             total += used;
             rest = &mut rest[used..];
             body = found.as_ref().map(|head| BodyDecoder::new(head.framing.kind, limits));
@@ -86,6 +87,19 @@ pub(crate) fn check(data: &[u8], head_request: bool, limits: DecodeLimits, seed:
         assert!(head.headers.len() <= limits.headers, "more header lines than allowed");
         let bytes: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
         assert!(bytes <= limits.head_bytes, "a larger head than allowed");
+        match head.framing.kind {
+            BodyKind::Empty => assert_eq!(whole.body.len(), 0, "payload without a body"),
+            BodyKind::Sized(length) => {
+                let received = whole.body.len() as u64;
+                assert!(received <= length, "more payload than announced");
+                assert_eq!(
+                    received == length,
+                    matches!(whole.end, End::Complete(_)),
+                    "an end in the wrong place"
+                );
+            }
+            BodyKind::Chunked | BodyKind::UntilClose => {}
+        }
     }
     if let End::Complete(used) = whole.end {
         assert!(used <= data.len(), "read past the input");

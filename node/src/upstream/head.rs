@@ -4,6 +4,8 @@
 //! and the empty line when it sends, so that one head can be sent again and to another target. Nothing that could split
 //! or re-frame the request gets in.
 
+use std::fmt;
+
 use bytes::{BufMut, BytesMut};
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{HeaderName, Method};
@@ -12,7 +14,7 @@ use http::{HeaderName, Method};
 const USUAL_HEAD_BYTES: usize = 512;
 
 /// Request line and header lines of one request.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct RequestHead {
     lines: BytesMut,
     method: Method,
@@ -63,7 +65,7 @@ impl RequestHead {
     /// [`InvalidHead::Value`] or [`InvalidHead::Framing`]; nothing is written then.
     pub fn header(&mut self, name: &HeaderName, value: &[u8]) -> Result<&mut Self, InvalidHead> {
         // Looks at every byte: values are short, and a loop without an early exit is vectorised.
-        let is_control = |byte: u8| (byte < b' ' && byte != b'\t') | (byte == 0x7f);
+        let is_control = |byte: u8| (byte < b' ' && byte != b'\t') || byte == 0x7f;
         if value.iter().fold(false, |found, &byte| found | is_control(byte)) {
             return Err(InvalidHead::Value);
         }
@@ -92,6 +94,16 @@ impl RequestHead {
     /// The lines written so far, each with its line end.
     pub(super) fn lines(&self) -> &[u8] {
         &self.lines
+    }
+}
+
+impl fmt::Debug for RequestHead {
+    /// Without the lines: there are secrets among them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestHead")
+            .field("method", &self.method)
+            .field("bytes", &self.lines.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -147,6 +159,13 @@ mod tests {
         assert_eq!(head().header(&CONTENT_LENGTH, b"5").unwrap_err(), InvalidHead::Framing);
         assert_eq!(head().header(&TRANSFER_ENCODING, b"chunked").unwrap_err(), InvalidHead::Framing);
         assert_eq!(RequestHead::new(&Method::CONNECT, "/").unwrap_err(), InvalidHead::Connect);
+    }
+
+    #[test]
+    fn debug_output_keeps_secrets() {
+        let mut head = head();
+        head.header(&AUTHORIZATION, b"Bearer secret").unwrap();
+        assert!(!format!("{head:?}").contains("secret"));
     }
 
     #[test]

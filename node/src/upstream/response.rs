@@ -3,6 +3,7 @@
 //! The body owns the connection. At its end the connection goes back to the pool, if the exchange allows it; at any
 //! fault, and when the body is dropped before its end, the connection is closed on the spot.
 
+use std::fmt;
 use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -34,7 +35,6 @@ pub struct Response {
 /// A response body that is read as it arrives.
 ///
 /// Dropping it before its end closes the connection at once, which is what makes a server stop generating.
-#[derive(Debug)]
 pub struct ResponseBody {
     kind: BodyKind,
     /// Payload that is decoded but not yet taken.
@@ -42,7 +42,6 @@ pub struct ResponseBody {
     state: State,
 }
 
-#[derive(Debug)]
 enum State {
     Reading {
         io: Io,
@@ -58,7 +57,6 @@ enum State {
 }
 
 /// The first look at a body: what came in the same read as the head.
-#[derive(Debug)]
 pub(super) struct Intake {
     decoder: BodyDecoder,
     payload: Bytes,
@@ -164,6 +162,23 @@ impl Stream for ResponseBody {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.poll_data(cx)
+    }
+}
+
+impl fmt::Debug for ResponseBody {
+    /// Says where the body stands, not what is in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.state {
+            State::Reading { .. } => "reading",
+            State::Failed(_) => "failed",
+            State::Complete => "complete",
+            State::Aborted => "aborted",
+        };
+        f.debug_struct("ResponseBody")
+            .field("kind", &self.kind)
+            .field("ready_bytes", &self.ready.len())
+            .field("state", &state)
+            .finish_non_exhaustive()
     }
 }
 

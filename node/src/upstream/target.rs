@@ -86,11 +86,6 @@ impl Target {
         &self.authority
     }
 
-    /// Whether requests are sent over TLS.
-    pub fn is_tls(&self) -> bool {
-        self.tls.is_some()
-    }
-
     pub(super) fn host(&self) -> &Host {
         &self.host
     }
@@ -109,7 +104,7 @@ impl fmt::Debug for Target {
         f.debug_struct("Target")
             .field("id", &self.id)
             .field("authority", &self.authority)
-            .field("tls", &self.is_tls())
+            .field("tls", &self.tls.is_some())
             .finish_non_exhaustive()
     }
 }

@@ -31,7 +31,6 @@ pub(super) enum UploadError {
 }
 
 /// What is left to be written of one request.
-#[derive(Debug)]
 pub(super) struct Upload<'a> {
     /// The segment being written: `lead`, `framing`, `payload`, `tail`, in this order.
     lead: &'a [u8],
@@ -44,11 +43,10 @@ pub(super) struct Upload<'a> {
 }
 
 /// The lines written here, kept on the stack.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Framing(SmallVec<[u8; USUAL_FRAMING_BYTES]>);
 
 /// Where the next segment comes from.
-#[derive(Debug)]
 enum Source<'a> {
     None,
     Sized { body: &'a mut BodyStream, remaining: u64 },

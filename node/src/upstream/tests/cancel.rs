@@ -110,7 +110,10 @@ fn dropping_the_client_closes_its_idle_connections_and_ends_its_sweeper() {
     run(async {
         let server = Server::start().await;
         let before = Handle::current().metrics().num_alive_tasks();
-        let client = client();
+        // The sweeper must not be found asleep.
+        let settings =
+            ClientSettings { pool_idle_timeout: Duration::from_secs(86_400), ..ClientSettings::default() };
+        let client = Client::new(&settings);
         let (response, mut peer) = join!(get(&client, &server.target), server.answer(OK));
         drop(response);
         assert_eq!(client.idle_connections(), 1);

@@ -106,7 +106,7 @@ fn a_reset_before_the_head_is_a_read_error() {
         let (result, ()) = join!(get(&client, &server.target), script);
         let error = result.unwrap_err();
         assert!(matches!(error, SendError::Read(_)), "{error:?}");
-        assert!(!error.is_connect());
+        assert!(!error.is_connect() && !error.is_body_source());
     });
 }
 

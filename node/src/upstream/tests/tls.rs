@@ -1,14 +1,18 @@
 //! The same exchanges through TLS, and who is trusted.
 
+use std::future::poll_fn;
+
 use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ServerConfig};
 use tokio::io::AsyncWriteExt;
 use tokio::join;
-use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::server::TlsStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
+use super::super::io::Io;
+use super::super::upload::Upload;
 use super::server::{OK, Peer, Server};
 use super::*;
 
@@ -206,6 +210,50 @@ fn a_piece_is_sent_through_tls_while_the_next_one_is_awaited() {
         let (response, _peer) = join!(client.send(&target, &head, &mut body), script);
         assert_eq!(text(response.unwrap()).await.unwrap(), "ok");
     });
+}
+
+#[test]
+fn the_next_piece_is_not_asked_for_while_tls_holds_back_the_last() {
+    // More than the sockets below take, less than TLS is willing to hold (64 KiB).
+    const PIECE_BYTES: usize = 48 * 1024;
+    run(async {
+        let TlsServer { acceptor, .. } = TlsServer::start().await;
+        let (tcp, peer) = narrow_pair().await;
+        let connector = TlsConnector::from(tls_config(false).unwrap());
+        let name = ServerName::try_from("localhost").unwrap();
+        let (stream, peer) = join!(connector.connect(name, tcp), acceptor.accept(peer));
+        let (mut io, mut peer) = (Io::Tls(Box::new(stream.unwrap())), Peer::new(peer.unwrap()));
+
+        let tap = Tap::default();
+        tap.push(Ok(vec![b'x'; PIECE_BYTES].into()));
+        let mut body = tap.body(Some(PIECE_BYTES as u64 + 4));
+        let (target, head) = (Target::new("h", 1, None).unwrap(), head(&Method::POST, "/"));
+        let mut upload = Upload::new(&target, &head, &mut body);
+        let pending = poll_fn(|cx| Poll::Ready(upload.poll(cx, &mut io).is_pending())).await;
+        assert!(pending);
+        assert_eq!(tap.polls(), 1);
+
+        tap.give("last");
+        let script = async {
+            peer.request_head().await;
+            peer.take(PIECE_BYTES + 4).await
+        };
+        let (sent, received) = join!(poll_fn(|cx| upload.poll(cx, &mut io)), script);
+        sent.unwrap();
+        assert!(received.ends_with(b"xlast"));
+    });
+}
+
+/// A connection whose two ends buffer as little as the system allows.
+async fn narrow_pair() -> (TcpStream, TcpStream) {
+    let listener = TcpSocket::new_v4().unwrap();
+    listener.set_recv_buffer_size(1).unwrap();
+    listener.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = listener.listen(1).unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_send_buffer_size(1).unwrap();
+    let (stream, accepted) = join!(socket.connect(listener.local_addr().unwrap()), listener.accept());
+    (stream.unwrap(), accepted.unwrap().0)
 }
 
 #[test]
