@@ -10,15 +10,15 @@ use std::sync::Arc;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{HttpServiceFactory, ServiceRequest, ServiceResponse};
-use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::middleware::{Next, NormalizePath, from_fn};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, web};
 use ollamaflow_protocol::error::{ApiError, ErrorKind};
 use ollamaflow_protocol::object::Secret;
 
 use crate::actors::Directory;
 use crate::catalog::CatalogReader;
-use crate::gateway;
+use crate::gateway::{self, RequestId};
 
 /// What the handlers read.
 pub struct AdminState {
@@ -28,6 +28,8 @@ pub struct AdminState {
     pub directory: Arc<Directory>,
     /// Tokens that open the API.
     pub tokens: Vec<Secret>,
+    /// Headers for every response that does not have them; `Webserver.Headers.DefaultHeaders`.
+    pub default_headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// The routes, with authentication in front of each.
@@ -72,9 +74,12 @@ pub fn service(state: web::Data<AdminState>) -> impl HttpServiceFactory {
 
 /// Preflights, authentication, and the headers of every admin response.
 async fn guard(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    let payload = request.take_payload();
+    let (payload, unread) = gateway::watch_unread(request.request(), payload);
+    request.set_payload(payload);
     let mut response = if request.method() == actix_web::http::Method::OPTIONS {
         let response = gateway::preflight(request.request());
         request.into_response(response).map_into_right_body()
@@ -85,10 +90,12 @@ async fn guard(
         let response = error(ErrorKind::AuthenticationFailed, why);
         request.into_response(response).map_into_right_body()
     };
+    let state = response.request().app_data::<web::Data<AdminState>>().cloned();
+    let defaults = state.as_ref().map_or(&[][..], |state| &state.default_headers);
     let headers = response.headers_mut();
-    gateway::add_cors_headers(headers);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    gateway::finish(headers, &RequestId::random(), defaults);
+    Ok(response.map_body(|_, body| unread.held_by(Box::pin(body))))
 }
 
 async fn not_found(request: HttpRequest) -> HttpResponse {

@@ -2,6 +2,7 @@
 
 mod listen;
 mod reload;
+mod stop;
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use actix_web::http::KeepAlive;
 use actix_web::{App, HttpServer, web};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
+use self::stop::StopSignals;
 use crate::actors::{Actors, Directory, ProbeSettings};
 use crate::admin::{self, AdminState};
 use crate::catalog::{CatalogPublisher, CatalogReader};
@@ -24,6 +26,9 @@ use crate::upstream::{Client, ClientSettings};
 /// How long an idle client connection is kept: longer than clients and load balancers keep theirs, so that they
 /// close first and no request meets a closing connection.
 const CLIENT_KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// The server reckons deadlines from a clock that it looks at this often: they may come so much too early.
+const SERVER_CLOCK_TICK: Duration = Duration::from_millis(500);
 
 /// How long requests in flight may go on after a stop was asked for: seconds.
 const SHUTDOWN_SECONDS: u64 = 30;
@@ -39,6 +44,9 @@ pub enum AppError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// Signals cannot be received.
+    #[error("signals cannot be received: {0}")]
+    Signals(#[source] io::Error),
     /// The server stopped with an error.
     #[error("the server stopped: {0}")]
     Server(#[source] io::Error),
@@ -63,8 +71,12 @@ async fn run(loaded: Loaded, sources: Sources) -> Result<(), AppError> {
     let addresses = addresses.map_err(AppError::Server)?;
     let actors = Actors::start(reader.clone(), probe_settings(&settings)).await;
     let server = start_server(&settings, listeners, reader, actors.directory())?;
+    // Whoever reads that the node listens may send it a signal at once.
+    let hangups = reload::hangups().map_err(AppError::Signals)?;
+    let stop_signals = StopSignals::install().map_err(AppError::Signals)?;
     announce(&addresses);
-    actix_web::rt::spawn(reload::on_hangup(sources, publisher));
+    actix_web::rt::spawn(reload::on_hangup(hangups, sources, publisher));
+    actix_web::rt::spawn(stop_signals.obey(server.handle()));
     let result = server.await.map_err(AppError::Server);
     actors.stop();
     tracing::info!("stopped");
@@ -82,18 +94,19 @@ fn start_server(
     let workers = settings.webserver.worker_count();
     let connections = usize::try_from(io.max_requests).unwrap_or(usize::MAX);
     let client = client_settings(settings);
-    let default_headers = settings
+    let default_headers: Vec<_> = settings
         .webserver
         .headers
         .response_headers()
         .filter_map(|(name, value)| Some((name.parse().ok()?, value.parse().ok()?)))
         .collect();
-    let gateway = Arc::new(GatewaySettings { read_timeout, default_headers });
     let state = web::Data::new(AdminState {
         catalog,
         directory: directory.clone(),
         tokens: settings.admin_bearer_tokens.clone(),
+        default_headers: default_headers.clone(),
     });
+    let gateway = Arc::new(GatewaySettings { read_timeout, default_headers });
     let mut server = HttpServer::new(move || {
         // Runs once on each worker thread: the upstream client and its connections belong to that thread.
         let gateway = Gateway::new(directory.clone(), gateway.clone(), Client::new(&client));
@@ -102,11 +115,12 @@ fn start_server(
     .workers(workers)
     .max_connections(connections.div_ceil(workers))
     .keep_alive(if io.enable_keep_alive { CLIENT_KEEP_ALIVE.into() } else { KeepAlive::Disabled })
-    .client_request_timeout(read_timeout)
+    .client_request_timeout(read_timeout.saturating_add(SERVER_CLOCK_TICK))
     .tcp_nodelay(true)
     // Without this the server does not see that a client left before or between the pieces of its answer.
     .h1_allow_half_closed(false)
-    .shutdown_timeout(SHUTDOWN_SECONDS);
+    .shutdown_timeout(SHUTDOWN_SECONDS)
+    .disable_signals();
     for listener in listeners {
         server = server.listen(listener).map_err(AppError::Server)?;
     }

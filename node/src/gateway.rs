@@ -1,7 +1,7 @@
 //! The gateway: a client's request on its way to a backend, and the answer on its way back.
 //!
 //! Data flows one way: ingress (who is meant, may they) -> intake (the body, bounded) -> attempt (choose, send,
-//! try another) -> relay (bytes as they come). Errors leave by one door, [`refusal`]. Nothing here is shared
+//! try another) -> relay (bytes as they come). Errors leave by one door, `refusal`. Nothing here is shared
 //! between workers but the directory that the actors publish.
 
 mod attempt;
@@ -10,26 +10,30 @@ mod forward;
 mod identity;
 mod ingress;
 mod intake;
+mod patience;
 mod refusal;
 mod relay;
 mod respond;
 mod statics;
+mod unread;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::body::BoxBody;
+use actix_web::body::{BoxBody, MessageBody as _};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse, fn_service};
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 use ollamaflow_protocol::route::{self, Route};
 
-use self::identity::RequestId;
 use self::refusal::Refusal;
 use crate::actors::Directory;
 use crate::upstream;
 
-pub(crate) use self::cors::{add_headers as add_cors_headers, preflight};
+pub(crate) use self::cors::preflight;
+pub(crate) use self::identity::RequestId;
+pub(crate) use self::respond::finish;
+pub(crate) use self::unread::watch as watch_unread;
 
 /// What the settings say about carrying requests.
 #[derive(Clone, Debug)]
@@ -83,6 +87,7 @@ impl Gateway {
     /// Answers one request; every way out has the id and the CORS headers.
     async fn serve(&self, request: &HttpRequest, payload: Payload) -> HttpResponse<BoxBody> {
         let id = RequestId::random();
+        let (payload, unread) = unread::watch(request, payload);
         let mut response = match self.carry(request, payload, &id).await {
             Ok(response) => response,
             Err(refusal) => {
@@ -94,7 +99,10 @@ impl Gateway {
                 refusal.into_response(protocol, request.method())
             }
         };
-        respond::finish(&mut response, &id, &self.settings.default_headers);
+        finish(response.headers_mut(), &id, &self.settings.default_headers);
+        if unread.matters_to(response.body().size()) {
+            response = response.map_body(|_, body| unread.held_by(body).boxed());
+        }
         response
     }
 

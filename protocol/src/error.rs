@@ -2,6 +2,10 @@
 //!
 //! In: an [`ErrorKind`] and a sentence for the operator. Out: `{Error, Message, StatusCode, Description?}`.
 //! Knows nothing about HTTP libraries: a status is a plain number.
+//!
+//! The set of kinds is the original's and closed: its clients know no others. A reply that needs a status of its
+//! own (412, 503...) takes the nearest kind and sets the HTTP status apart, as the original does; `StatusCode` in
+//! the body always follows the kind.
 
 use std::fmt;
 
@@ -54,6 +58,8 @@ pub struct ApiError {
     pub message: String,
     /// Further detail; omitted from the body when absent.
     pub description: Option<String>,
+    /// HTTP status of the reply where that is not the `StatusCode` of the body.
+    pub http_status: Option<u16>,
 }
 
 // === ErrorKind ===
@@ -82,7 +88,7 @@ impl ErrorKind {
 impl ApiError {
     /// An error without further detail.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), description: None }
+        Self { kind, message: message.into(), description: None, http_status: None }
     }
 
     /// The same error with further detail.
@@ -90,6 +96,21 @@ impl ApiError {
     pub fn with_description(mut self, description: impl Into<String>) -> Self {
         self.description = Some(description.into());
         self
+    }
+
+    /// The same error, replied with the HTTP status `status` instead of the body's `StatusCode`.
+    #[must_use]
+    pub const fn with_http_status(mut self, status: u16) -> Self {
+        self.http_status = Some(status);
+        self
+    }
+
+    /// The HTTP status of the reply: the one set apart, or the `StatusCode` of the body.
+    pub const fn http_status(&self) -> u16 {
+        match self.http_status {
+            Some(status) => status,
+            None => self.status(),
+        }
     }
 
     /// `StatusCode` of the body, see [`ErrorKind::status`].
@@ -138,6 +159,15 @@ mod tests {
                 .unwrap()
                 .ends_with(r#""StatusCode":404,"Description":"known are b1 and b2"}"#)
         );
+    }
+
+    #[test]
+    fn a_status_set_apart_leaves_the_body_alone() {
+        let error = ApiError::new(ErrorKind::Conflict, "b1 has changed since");
+        assert_eq!(error.http_status(), 409);
+        let apart = error.clone().with_http_status(412);
+        assert_eq!((apart.http_status(), apart.status()), (412, 409));
+        assert_eq!(serde_json::to_string(&apart).unwrap(), serde_json::to_string(&error).unwrap());
     }
 
     #[test]

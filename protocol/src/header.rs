@@ -37,8 +37,11 @@ pub fn connection_options(value: &str) -> impl Iterator<Item = String> {
 }
 
 /// Labels of one `X-OllamaFlow-Label` header value, in order, empty ones dropped.
-pub fn labels(value: &str) -> impl Iterator<Item = &str> {
-    value.split(',').map(str::trim).filter(|label| !label.is_empty())
+///
+/// Bytes, since a header value need not be text: a label that cannot be read must match nothing, and never be
+/// left out of what is demanded.
+pub fn labels(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|label| !label.is_empty())
 }
 
 #[cfg(test)]
@@ -60,6 +63,8 @@ mod tests {
 
     #[test]
     fn labels_of_one_value_are_split_at_commas() {
-        assert_eq!(labels(" eu, gpu ,,").collect::<Vec<_>>(), ["eu", "gpu"]);
+        assert_eq!(labels(b" eu, gpu ,,").collect::<Vec<_>>(), [&b"eu"[..], b"gpu"]);
+        assert_eq!(labels("größe,eu".as_bytes()).next(), Some("größe".as_bytes()));
+        assert_eq!(labels(b"\xff").count(), 1);
     }
 }

@@ -1,5 +1,6 @@
 //! Which frontend a `Host` header means: exact name, then the longest `*.suffix`, then `*`.
 
+use core::net::Ipv6Addr;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -71,6 +72,10 @@ fn normalise(host: &str) -> Cow<'_, str> {
             _ => host,
         }
     };
+    // One IPv6 address has many spellings.
+    if let Ok(address) = name.parse::<Ipv6Addr>() {
+        return Cow::Owned(address.to_string());
+    }
     let name = name.strip_suffix('.').unwrap_or(name);
     if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
         Cow::Owned(name.to_ascii_lowercase())
@@ -111,7 +116,7 @@ mod tests {
 
     #[test]
     fn ip_literals_match_with_and_without_a_port() {
-        for host in ["[2001:db8::1]:43411", "[2001:db8::1]", "2001:DB8::1"] {
+        for host in ["[2001:db8::1]:43411", "[2001:db8::1]", "2001:DB8::1", "[2001:db8:0::0:1]:9"] {
             assert_eq!(index().find(Some(host)), Some(&"six"), "{host}");
         }
         assert_eq!(index().find(Some("10.0.0.7:1")), Some(&"four"));

@@ -1,4 +1,4 @@
-//! Names of frontends and backends as they appear in URLs, in the catalog and in `X-OllamaFlow-Backend`.
+//! Names of frontends, backends, clusters and admin tokens as they appear in URLs, in the catalog and in headers.
 //!
 //! In: text from a request path, a JSON body or the settings file. Out: cheap-to-clone, always valid ids.
 //! Knows nothing about the objects that carry the ids.
@@ -23,6 +23,14 @@ pub struct BackendId(Arc<str>);
 /// Identifier of a frontend: 1 to 128 characters of `A-Z a-z 0-9 . _ ~ -`, never `health`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FrontendId(Arc<str>);
+
+/// Name of a cluster, fixed at its birth; the same rules.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClusterId(Arc<str>);
+
+/// Name of an admin token; the same rules. It stands for the token in the history, so it is no secret.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TokenName(Arc<str>);
 
 /// Why a text is not an identifier.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -67,16 +75,6 @@ macro_rules! id_type {
             /// The id as text.
             pub fn as_str(&self) -> &str {
                 &self.0
-            }
-
-            /// Placeholder while an object is read whose id is not known yet.
-            pub(crate) fn unset() -> Self {
-                Self(Arc::from(""))
-            }
-
-            /// Whether this is the placeholder of an object without an id.
-            pub(crate) fn is_unset(&self) -> bool {
-                self.0.is_empty()
             }
         }
 
@@ -136,8 +134,28 @@ macro_rules! id_type {
     };
 }
 
+macro_rules! placeholder {
+    ($name:ident) => {
+        impl $name {
+            /// Placeholder while an object is read whose id is not known yet.
+            pub(crate) fn unset() -> Self {
+                Self(Arc::from(""))
+            }
+
+            /// Whether this is the placeholder of an object without an id.
+            pub(crate) fn is_unset(&self) -> bool {
+                self.0.is_empty()
+            }
+        }
+    };
+}
+
 id_type!(BackendId);
 id_type!(FrontendId);
+id_type!(ClusterId);
+id_type!(TokenName);
+placeholder!(BackendId);
+placeholder!(FrontendId);
 
 #[cfg(test)]
 mod tests {

@@ -4,6 +4,7 @@
 //! decision here can be tested with plain values, and replayed on every node with the same result.
 
 pub mod catalog;
+pub mod cluster;
 pub mod error;
 pub mod header;
 pub mod host;

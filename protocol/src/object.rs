@@ -7,7 +7,9 @@ pub mod backend;
 pub mod format;
 pub mod frontend;
 pub mod lenient;
+pub mod patch;
 pub mod path;
+pub mod record;
 pub mod runtime;
 pub mod secret;
 pub mod validate;
@@ -19,6 +21,7 @@ pub use self::format::{ApiFormat, HealthCheckMethod, LoadBalancing};
 pub use self::frontend::Frontend;
 pub use self::lenient::{ObjectError, Parsed};
 pub use self::path::{JsonPath, Segment};
+pub use self::record::Exposed;
 pub use self::runtime::{BackendRuntime, BackendStatus};
 pub use self::secret::Secret;
 

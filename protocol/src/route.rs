@@ -139,6 +139,9 @@ pub fn client_protocol(path: &str) -> ClientProtocol {
     }
 }
 
+/// The common methods of paths that are passed through.
+const ANY: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
 /// The first four segments of a path; a fifth only matters as "more".
 #[derive(Default)]
 struct Segments<'a> {
@@ -262,7 +265,7 @@ fn ollama(method: &str, rest: &[&[u8]]) -> Route {
         [b"delete"] => Operation::OllamaDelete,
         [b"blobs", _] => Operation::OllamaBlob,
         [b"version"] => Operation::OllamaVersion,
-        _ => return Route::Proxy(Operation::OllamaOther),
+        _ => return passed_through(method, Operation::OllamaOther),
     };
     let allow = match operation {
         Operation::OllamaTags | Operation::OllamaPs | Operation::OllamaVersion => "GET, HEAD",
@@ -284,7 +287,7 @@ fn openai(method: &str, rest: &[&[u8]]) -> Route {
         [b"responses"] => Operation::OpenAiResponses,
         [b"messages"] => Operation::AnthropicMessages,
         [b"audio", b"transcriptions"] => Operation::OpenAiTranscription,
-        _ => return Route::Proxy(Operation::OpenAiOther),
+        _ => return passed_through(method, Operation::OpenAiOther),
     };
     let allow = match operation {
         Operation::OpenAiModels => "GET, HEAD",
@@ -293,6 +296,14 @@ fn openai(method: &str, rest: &[&[u8]]) -> Route {
         _ => "POST",
     };
     by_method(method, Route::Proxy(operation), allow)
+}
+
+/// Every method goes through but two: `CONNECT` asks for a tunnel, and `TRACE` for the credentials that this node adds.
+fn passed_through(method: &str, operation: Operation) -> Route {
+    if matches!(method, "CONNECT" | "TRACE") {
+        return Route::MethodNotAllowed { allow: ANY };
+    }
+    Route::Proxy(operation)
 }
 
 fn by_method(method: &str, route: Route, allow: &'static str) -> Route {
@@ -405,6 +416,8 @@ mod tests {
         assert_eq!(allow("POST", "/api/delete"), "DELETE");
         assert_eq!(allow("DELETE", "/"), "GET, HEAD");
         assert_eq!(allow("GET", "/v1/chat/completions"), "POST");
+        assert_eq!(allow("CONNECT", "/api/foo"), ANY);
+        assert_eq!(allow("TRACE", "/v1/foo"), ANY);
     }
 
     #[test]

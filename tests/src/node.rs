@@ -29,9 +29,10 @@ pub use process::Signal;
 /// A running node. Dropping it kills the process; if the test is panicking, the end of the node's output is shown.
 #[derive(Debug)]
 pub struct Node {
-    directory: TempDir,
-    builder: NodeBuilder,
+    /// Before the directory: dropping it shows the output, which is in there.
     process: Process,
+    builder: NodeBuilder,
+    directory: TempDir,
 }
 
 impl Node {
@@ -44,7 +45,7 @@ impl Node {
         let directory = TempDir::new().unwrap_or_else(|e| panic!("no temporary directory: {e}"));
         builder.write_settings(directory.path());
         let process = Process::start(directory.path(), &builder).await;
-        Self { directory, builder, process }
+        Self { process, builder, directory }
     }
 
     /// Where it listens.

@@ -102,10 +102,11 @@ impl BackendActor {
         let probing = probing.into_actor(self).map(move |result, actor, ctx| {
             actor.next_probe = None;
             if actor.handle.view().target_id() == target {
-                if let Err(e) = &result {
-                    tracing::debug!(backend = %actor.handle.id(), error = %e, "probe failed");
+                let why = result.as_ref().err().map(ToString::to_string);
+                if let Some(why) = &why {
+                    tracing::debug!(backend = %actor.handle.id(), error = why, "probe failed");
                 }
-                actor.record(result.is_ok());
+                actor.record(result.is_ok(), why.as_deref());
                 actor.read_models(ctx);
             }
             let pause = actor.pause();
@@ -122,22 +123,31 @@ impl BackendActor {
         self.settings.interval.mul_f64(1.0 + spread * (fastrand::f64() * 2.0 - 1.0))
     }
 
-    fn record(&mut self, success: bool) {
+    /// Counts a probe, or a request's failed connection; `why` is for the log.
+    fn record(&mut self, success: bool, why: Option<&str>) {
+        let had_verdict = self.health.has_verdict();
         let thresholds = (self.config.healthy_threshold, self.config.unhealthy_threshold);
         let change = self.health.record(success, thresholds, now());
         match change {
             Some(Change::Up) => tracing::info!(backend = %self.handle.id(), "backend is healthy"),
-            Some(Change::Down) => tracing::warn!(
-                backend = %self.handle.id(),
-                address = %self.handle.view().authority(),
-                "backend is unhealthy; check that it runs and that its health check url answers 2xx"
-            ),
+            Some(Change::Down) => self.warn_of_bad_health(why),
+            // The first verdict is no change, and the first thing that a newcomer has to know.
+            None if !had_verdict && self.health.has_verdict() && !success => self.warn_of_bad_health(why),
             None => {}
         }
         if change.is_some() {
             self.publish();
             self.models_read = None;
         }
+    }
+
+    fn warn_of_bad_health(&self, why: Option<&str>) {
+        tracing::warn!(
+            backend = %self.handle.id(),
+            address = %self.handle.view().authority(),
+            why = why.unwrap_or("connections of requests failed"),
+            "backend is unhealthy; check that it runs and that its health check url answers 2xx"
+        );
     }
 
     fn read_models(&mut self, ctx: &mut Context<Self>) {
@@ -179,9 +189,11 @@ impl Handler<Configure> for BackendActor {
         let probed_otherwise = moved
             || (&config.health_check_url, config.health_check_method, config.active)
                 != (&self.config.health_check_url, self.config.health_check_method, self.config.active);
+        let reactivated = config.active && !self.config.active;
         self.config = config;
-        if moved {
-            tracing::info!(backend = %self.handle.id(), "address changed; health starts anew");
+        if moved || reactivated {
+            // What was known is of another server, or of another time.
+            tracing::info!(backend = %self.handle.id(), moved, reactivated, "health starts anew");
             self.health = Health::new(now());
             self.models_read = None;
             self.publish();
@@ -197,7 +209,7 @@ impl Handler<ConnectionFailed> for BackendActor {
 
     fn handle(&mut self, ConnectionFailed { target }: ConnectionFailed, _: &mut Context<Self>) {
         if self.config.active && self.handle.view().target_id() == Some(target) {
-            self.record(false);
+            self.record(false, None);
         }
     }
 }

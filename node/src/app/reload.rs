@@ -1,21 +1,21 @@
 //! `SIGHUP`: reads the settings' frontends and backends again and publishes them, without dropping a request.
 
-use actix_web::rt::signal::unix::{SignalKind, signal};
+use std::io;
+
+use actix_web::rt::signal::unix::{Signal, SignalKind, signal};
 
 use crate::catalog::CatalogPublisher;
 use crate::settings::{self, Sources};
 
+/// From now on a hangup does not kill the process, but waits for [`on_hangup`].
+pub(super) fn hangups() -> io::Result<Signal> {
+    signal(SignalKind::hangup())
+}
+
 /// Serves hangup signals for ever. A file with errors changes nothing.
-pub(super) async fn on_hangup(sources: Sources, publisher: CatalogPublisher) {
-    let mut hangups = match signal(SignalKind::hangup()) {
-        Ok(hangups) => hangups,
-        Err(e) => {
-            tracing::warn!(error = %e, "SIGHUP cannot be received: changes of the file need a restart");
-            return;
-        }
-    };
+pub(super) async fn on_hangup(mut hangups: Signal, sources: Sources, publisher: CatalogPublisher) {
     while hangups.recv().await.is_some() {
-        let sources = sources.clone();
+        let sources = sources.clone().again();
         let loaded = actix_web::rt::task::spawn_blocking(move || settings::load(sources)).await;
         match loaded {
             Ok(Ok(loaded)) => {

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
-use actix_web::rt::time::timeout;
 use bytes::Bytes;
 use ollamaflow_protocol::json::merge_pins;
 use smallvec::SmallVec;
@@ -14,6 +13,7 @@ use smallvec::SmallVec;
 use super::identity::RequestId;
 use super::ingress::{self, Admitted};
 use super::intake::{self, Intake};
+use super::patience::{limit, within, within_turn};
 use super::refusal::Refusal;
 use super::{forward, relay};
 use crate::actors::{BackendHandle, Lease, NoCandidate, Outcome, Pick, Query, select};
@@ -36,7 +36,7 @@ pub(super) async fn run(
     mut body: Intake,
     id: &RequestId,
 ) -> Result<Answer, Refusal> {
-    let labels: SmallVec<[&str; 4]> = ingress::labels(request).collect();
+    let labels: SmallVec<[&[u8]; 4]> = ingress::labels(request).collect();
     let mut tried: SmallVec<[Arc<BackendHandle>; 4]> = SmallVec::new();
     // The last answer that another backend might better; it is given if none does.
     let mut fallback: Option<Result<Answer, Refusal>> = None;
@@ -88,17 +88,17 @@ impl Attempt<'_> {
         let head = forward::head(self.request, self.admitted.operation, config, self.id)
             .map_err(|e| self.failed(e.to_string()))?;
         let mut whole;
-        let sent = match body {
+        let (sent, progress) = match body {
             Intake::Kept(bytes) | Intake::Once(bytes) => {
                 whole = self.pinned(bytes)?;
-                &mut whole
+                (&mut whole, None)
             }
-            Intake::Streaming(stream) => stream,
+            Intake::Streaming(stream, progress) => (stream, Some(&*progress)),
         };
         let mut lease = self.pick.backend.lease();
         let first_byte = limit(self.admitted.config.timeout_ms);
         let sending = self.client.send(target, &head, sent);
-        let response = match within(first_byte, sending).await {
+        let response = match within_turn(first_byte, progress, sending).await {
             Some(Ok(response)) => response,
             Some(Err(e)) => {
                 lease.finish(if e.is_body_source() { Outcome::Cancelled } else { Outcome::Failed });
@@ -184,7 +184,7 @@ impl Intake {
         match self {
             Self::Kept(_) => true,
             Self::Once(_) => false,
-            Self::Streaming(stream) => stream.is_replayable(),
+            Self::Streaming(stream, _) => stream.is_replayable(),
         }
     }
 }
@@ -196,17 +196,4 @@ fn is_retryable(status: StatusCode) -> bool {
 
 fn refuse(nobody: &NoCandidate) -> Refusal {
     Refusal::NoCandidate(nobody.to_string())
-}
-
-/// Milliseconds of a setting in which 0 means no limit.
-fn limit(ms: u32) -> Option<Duration> {
-    (ms > 0).then(|| Duration::from_millis(u64::from(ms)))
-}
-
-/// Awaits within a limit, if there is one; `None` when it ran out.
-async fn within<F: Future>(limit: Option<Duration>, future: F) -> Option<F::Output> {
-    match limit {
-        Some(limit) => timeout(limit, future).await.ok(),
-        None => Some(future.await),
-    }
 }

@@ -14,7 +14,7 @@ const MAX_AGE: &str = "600";
 const METHODS: &str = "OPTIONS, HEAD, GET, PUT, POST, DELETE, PATCH";
 
 /// Adds what every response carries; replaces what a backend said, which spoke of its own origin.
-pub(crate) fn add_headers(headers: &mut HeaderMap) {
+pub(super) fn add_headers(headers: &mut HeaderMap) {
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*"));
     if headers.contains_key(header::ACCESS_CONTROL_ALLOW_CREDENTIALS) {

@@ -73,15 +73,9 @@ pub(super) fn head(
         value.extend_from_slice(token.expose().as_bytes());
         head.header(&header::AUTHORIZATION, &value)?;
     }
-    for (name, value) in &backend.headers {
-        // The connection and the framing are this node's business, whatever was configured.
+    for (name, value) in backend.sent_headers() {
         let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else { continue };
-        let ours = names::is_hop_by_hop(name.as_str())
-            || name == header::CONTENT_LENGTH
-            || (name == header::AUTHORIZATION && backend.bearer_token.is_some());
-        if !ours && !value.expose().is_empty() {
-            head.header(&name, value.expose().as_bytes())?;
-        }
+        head.header(&name, value.as_bytes())?;
     }
     Ok(head)
 }

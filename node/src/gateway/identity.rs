@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 /// A random 128-bit id in UUID text form (version 4), as the original's GUIDs.
 #[derive(Clone, Debug)]
-pub(super) struct RequestId {
+pub(crate) struct RequestId {
     text: [u8; 36],
 }
 
@@ -12,7 +12,7 @@ pub(super) struct RequestId {
 
 impl RequestId {
     /// Unique enough to find one request in logs; not a secret.
-    pub(super) fn random() -> Self {
+    pub(crate) fn random() -> Self {
         const HEX: &[u8; 16] = b"0123456789abcdef";
         let mut bytes = fastrand::u128(..).to_be_bytes();
         bytes[6] = bytes[6] & 0x0f | 0x40;

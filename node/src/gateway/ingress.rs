@@ -45,8 +45,8 @@ pub(super) fn admit(
 }
 
 /// The labels that the request demands.
-pub(super) fn labels(request: &HttpRequest) -> impl Iterator<Item = &str> {
-    request.headers().get_all(names::LABEL).filter_map(|value| value.to_str().ok()).flat_map(names::labels)
+pub(super) fn labels(request: &HttpRequest) -> impl Iterator<Item = &[u8]> {
+    request.headers().get_all(names::LABEL).flat_map(|value| names::labels(value.as_bytes()))
 }
 
 /// The host that the client names: of an absolute request target, else of the `Host` header (RFC 9112 3.2.2).

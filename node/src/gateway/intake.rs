@@ -15,12 +15,17 @@ use serde_json::{Map, Value};
 
 use super::GatewaySettings;
 use super::ingress::Admitted;
+use super::patience::Progress;
 use super::refusal::Refusal;
 use crate::upstream::{BodySourceError, RequestBody};
 
 /// Bodies up to this size are kept until the first byte of the answer, so that another backend can be tried.
 /// Larger ones (blobs, mostly) stream through.
 const KEPT_BYTES: usize = 1024 * 1024;
+
+/// A body that pins are merged into is held whole, so it has a bound of its own: enough for a request with many
+/// images.
+const PINNED_BYTES: u64 = 64 * 1024 * 1024;
 
 /// A body slower than this on average, past one read timeout, is a stalled client: bytes per second.
 const MIN_RATE: u64 = 1024;
@@ -32,7 +37,7 @@ pub(super) enum Intake {
     /// Whole, but too large to be held for a retry: pins had to be merged into it.
     Once(Bytes),
     /// Still arriving.
-    Streaming(RequestBody),
+    Streaming(RequestBody, Progress),
 }
 
 /// Reads the body as far as it has to be read before a backend can be chosen.
@@ -42,7 +47,9 @@ pub(super) async fn read(
     admitted: &Admitted,
     settings: &GatewaySettings,
 ) -> Result<Intake, Refusal> {
-    let maximum = admitted.config.max_request_body_size;
+    let pinned = is_pinned(&admitted.config, admitted);
+    let largest = if pinned { PINNED_BYTES } else { u64::MAX };
+    let maximum = admitted.config.max_request_body_size.min(largest);
     let declared = declared_length(request)?;
     if declared.is_some_and(|length| length > maximum) {
         return Err(Refusal::TooLarge { maximum });
@@ -53,7 +60,7 @@ pub(super) async fn read(
         return Ok(Intake::Kept(Bytes::new()));
     }
     let mut source = Source { payload, pace: Pace::start(settings.read_timeout), received: 0, maximum };
-    let whole = is_pinned(&admitted.config, admitted) || declared.is_some_and(|n| n <= KEPT_BYTES as u64);
+    let whole = pinned || declared.is_some_and(|n| n <= KEPT_BYTES as u64);
     let Some(first) = source.next().await.transpose()? else { return Ok(Intake::Kept(Bytes::new())) };
     // The usual case: the whole body came with the head, in one piece that needs no copy.
     if declared == Some(first.len() as u64) && first.len() <= KEPT_BYTES {
@@ -70,11 +77,14 @@ pub(super) async fn read(
         read.extend_from_slice(&piece);
     }
     let start = stream::once(std::future::ready(Ok(read.freeze())));
-    let rest = stream::unfold(source, |mut source| async move {
-        let piece = source.next().await?;
-        Some((piece.map_err(|refusal| BodySourceError::from(Stalled(refusal))), source))
+    let progress = Progress::start();
+    let rest = stream::unfold((source, progress.clone()), |(mut source, progress)| async move {
+        progress.await_client();
+        let piece = source.next().await;
+        progress.await_backend();
+        Some((piece?.map_err(|refusal| BodySourceError::from(Stalled(refusal))), (source, progress)))
     });
-    Ok(Intake::Streaming(RequestBody::stream(declared, start.chain(rest))))
+    Ok(Intake::Streaming(RequestBody::stream(declared, start.chain(rest)), progress))
 }
 
 /// The pins that apply, frontend's first; the backend's win.

@@ -31,6 +31,8 @@ pub(super) struct Relay {
     first: Option<Bytes>,
     /// Present for streams with a known end marker.
     watch: Option<StreamWatch>,
+    /// Why the connection is to be cut at the next poll.
+    cut: Option<Broken>,
 }
 
 struct Live {
@@ -75,45 +77,45 @@ impl Relay {
         } else {
             Some(live)
         };
-        Self { size, live, first: answer.first, watch: format.map(StreamWatch::new) }
+        Self { size, live, first: answer.first, watch: format.map(StreamWatch::new), cut: None }
     }
 
     /// The upstream said that this is the end.
-    fn end(&mut self) -> Option<Result<Bytes, Broken>> {
+    fn end(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
         match self.watch.as_ref().map(StreamWatch::ending) {
-            Some(Ending::Missing) => self.fail(Broken::NoEndMarker),
-            Some(Ending::Failed) => {
-                self.close(Outcome::Failed);
-                None
-            }
-            Some(Ending::Complete) | None => {
-                self.close(Outcome::Complete);
-                None
-            }
+            Some(Ending::Missing) => return self.fail(Broken::NoEndMarker, cx),
+            Some(Ending::Failed) => self.close(Outcome::Failed),
+            Some(Ending::Complete) | None => self.close(Outcome::Complete),
         }
+        Poll::Ready(None)
     }
 
     /// The answer broke: a stream gets a last frame that says so; anything else is cut, which no client takes
     /// for a whole answer.
-    fn fail(&mut self, why: Broken) -> Option<Result<Bytes, Broken>> {
+    fn fail(&mut self, why: Broken, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
         let watch = self.watch.take().filter(|_| self.size == BodySize::Stream);
         let ending = watch.as_ref().map(StreamWatch::ending);
         if ending == Some(Ending::Complete) {
             // The end marker was there; what failed is only the connection.
             self.close(Outcome::Complete);
-            return None;
+            return Poll::Ready(None);
         }
         if let Some(live) = &self.live {
             tracing::warn!(backend = %live.lease.backend().id(), reason = %why, "answer broke off");
         }
         self.close(Outcome::Failed);
         match watch {
-            Some(_) if ending == Some(Ending::Failed) => None,
+            Some(_) if ending == Some(Ending::Failed) => Poll::Ready(None),
             Some(watch) => {
                 let frame = format!("{}{}", watch.separator(), error_frame(watch.format(), &why.to_string()));
-                Some(Ok(Bytes::from(frame)))
+                Poll::Ready(Some(Ok(Bytes::from(frame))))
             }
-            None => Some(Err(why)),
+            None => {
+                // The server forgets what it has not written when a body fails, be it the whole head: let it write.
+                self.cut = Some(why);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
         }
     }
 
@@ -139,6 +141,9 @@ impl MessageBody for Relay {
             }
             return Poll::Ready(Some(Ok(first)));
         }
+        if let Some(why) = this.cut.take() {
+            return Poll::Ready(Some(Err(why)));
+        }
         let Some(live) = &mut this.live else { return Poll::Ready(None) };
         match live.body.poll_data(cx) {
             Poll::Ready(Some(Ok(bytes))) => {
@@ -150,13 +155,13 @@ impl MessageBody for Relay {
                 }
                 Poll::Ready(Some(Ok(bytes)))
             }
-            Poll::Ready(Some(Err(e))) => Poll::Ready(this.fail(e.into())),
-            Poll::Ready(None) => Poll::Ready(this.end()),
+            Poll::Ready(Some(Err(e))) => this.fail(e.into(), cx),
+            Poll::Ready(None) => this.end(cx),
             Poll::Pending => {
                 let Some(idle) = &mut live.idle else { return Poll::Pending };
                 let limit = idle.limit;
                 ready!(idle.poll_expired(cx));
-                Poll::Ready(this.fail(Broken::Idle(limit)))
+                this.fail(Broken::Idle(limit), cx)
             }
         }
     }

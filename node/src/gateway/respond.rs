@@ -1,7 +1,7 @@
 //! The response head: the backend's status and end-to-end headers, and what this node adds.
 
 use actix_web::body::{BoxBody, MessageBody as _};
-use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, Version};
 use actix_web::{HttpRequest, HttpResponse};
 use ollamaflow_protocol::header as names;
@@ -67,12 +67,7 @@ pub(super) fn relay(request: &HttpRequest, admitted: &Admitted, mut answer: Answ
 }
 
 /// What every response has, errors included.
-pub(super) fn finish(
-    response: &mut HttpResponse<BoxBody>,
-    id: &RequestId,
-    defaults: &[(HeaderName, HeaderValue)],
-) {
-    let headers = response.headers_mut();
+pub(crate) fn finish(headers: &mut HeaderMap, id: &RequestId, defaults: &[(HeaderName, HeaderValue)]) {
     cors::add_headers(headers);
     for (name, value) in defaults {
         if !headers.contains_key(name) {

@@ -10,8 +10,8 @@ use serde_json::Value;
 /// What the names of our variables start with.
 pub(super) const PREFIX: &str = "OLLAMAFLOW_";
 
-/// Names with our prefix that are for others: the executable under test, and the log filter.
-const RESERVED: [&str; 2] = ["OLLAMAFLOW_BIN", "OLLAMAFLOW_LOG"];
+/// A name with our prefix that is for the tests: the executable to be tested.
+const RESERVED: [&str; 1] = ["OLLAMAFLOW_BIN"];
 
 /// What one variable with our prefix means.
 #[derive(Debug, PartialEq)]

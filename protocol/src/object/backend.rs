@@ -10,7 +10,8 @@ use super::lenient::{self, ObjectError, Parsed};
 use super::path::JsonPath;
 use super::runtime::BackendRuntime;
 use super::secret::Secret;
-use super::validate::{INT_MAX, between, headers, host_name, query_string, token, url_path};
+use super::validate::{INT_MAX, between, headers, host_name, ignored, pinned, query_string, token, url_path};
+use crate::header::is_hop_by_hop;
 use crate::id::{BackendId, IdError};
 use crate::time::Timestamp;
 
@@ -62,8 +63,10 @@ pub struct Backend {
     /// Labels that requests can ask for.
     pub labels: Vec<String>,
     /// Properties forced into the body of every embeddings request.
+    #[serde(deserialize_with = "pinned")]
     pub pinned_embeddings_properties: Map<String, Value>,
     /// Properties forced into the body of every completions request.
+    #[serde(deserialize_with = "pinned")]
     pub pinned_completions_properties: Map<String, Value>,
     /// Whether embeddings requests may go here.
     pub allow_embeddings: bool,
@@ -84,6 +87,10 @@ pub struct Backend {
     pub created_utc: Timestamp,
     /// When the backend was last changed; [`Timestamp::EPOCH`] until stamped.
     pub last_update_utc: Timestamp,
+    /// The revision of the cluster's state at which the backend was last changed; 0 before it is stored. Output
+    /// only: input may carry it, and is not heeded.
+    #[serde(deserialize_with = "ignored")]
+    pub revision: u64,
 }
 
 // === Backend ===
@@ -119,6 +126,7 @@ impl Backend {
             active: true,
             created_utc: Timestamp::EPOCH,
             last_update_utc: Timestamp::EPOCH,
+            revision: 0,
         }
     }
 
@@ -161,18 +169,36 @@ impl Backend {
         Ok(())
     }
 
+    /// The configured headers that probes and requests carry. The connection and the framing are the node's own
+    /// business, and a bearer token goes before an `Authorization` of the list.
+    pub fn sent_headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.headers.iter().map(|(name, value)| (name.as_str(), value.expose())).filter(|(name, value)| {
+            let name = name.to_ascii_lowercase();
+            let nodes_own = is_hop_by_hop(&name)
+                || name == "content-length"
+                || (name == "authorization" && self.bearer_token.is_some());
+            !nodes_own && !value.is_empty()
+        })
+    }
+
     /// Puts the secrets of `stored` back where a client returned the redaction mark it had been shown.
     pub fn restore_secrets(&mut self, stored: &Self) {
         if self.bearer_token.as_ref().is_some_and(Secret::is_redaction_mark) {
             self.bearer_token.clone_from(&stored.bearer_token);
         }
         for (name, value) in &mut self.headers {
-            if let Some(known) = stored.headers.get(name)
+            if let Some(known) = stored.header(name)
                 && value.is_redaction_mark()
             {
                 value.clone_from(known);
             }
         }
+    }
+
+    /// The value of the header `name`; a name in this very spelling goes before one in another case.
+    pub(super) fn header(&self, name: &str) -> Option<&Secret> {
+        let any_case = || self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        self.headers.get(name).or_else(|| any_case().map(|(_, value)| value))
     }
 
     fn finish(mut parsed: Parsed<Self>, now: Timestamp) -> Result<Parsed<Self>, ObjectError> {
@@ -189,6 +215,7 @@ impl Backend {
     }
 }
 
-fn unnamed() -> Backend {
+/// The defaults that reading starts from.
+pub(super) fn unnamed() -> Backend {
     Backend::new(BackendId::unset())
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::format::LoadBalancing;
 use super::lenient::{self, ObjectError, Parsed};
 use super::path::JsonPath;
-use super::validate::{INT_MAX, between, host_name};
+use super::validate::{INT_MAX, between, host_name, ignored, pinned};
 use crate::id::{BackendId, FrontendId, IdError};
 use crate::time::Timestamp;
 
@@ -51,8 +51,10 @@ pub struct Frontend {
     #[serde(deserialize_with = "between::<10_000, 86_400_000, _, _>")]
     pub sticky_session_expiration_ms: u32,
     /// Properties forced into the body of every embeddings request.
+    #[serde(deserialize_with = "pinned")]
     pub pinned_embeddings_properties: Map<String, Value>,
     /// Properties forced into the body of every completions request.
+    #[serde(deserialize_with = "pinned")]
     pub pinned_completions_properties: Map<String, Value>,
     /// Whether embeddings requests are served.
     pub allow_embeddings: bool,
@@ -66,6 +68,10 @@ pub struct Frontend {
     pub created_utc: Timestamp,
     /// When the frontend was last changed; [`Timestamp::EPOCH`] until stamped.
     pub last_update_utc: Timestamp,
+    /// The revision of the cluster's state at which the frontend was last changed; 0 before it is stored. Output
+    /// only: input may carry it, and is not heeded.
+    #[serde(deserialize_with = "ignored")]
+    pub revision: u64,
 }
 
 // === Frontend ===
@@ -97,6 +103,7 @@ impl Frontend {
             active: true,
             created_utc: Timestamp::EPOCH,
             last_update_utc: Timestamp::EPOCH,
+            revision: 0,
         }
     }
 
@@ -145,6 +152,7 @@ impl Frontend {
     }
 }
 
-fn unnamed() -> Frontend {
+/// The defaults that reading starts from.
+pub(super) fn unnamed() -> Frontend {
     Frontend::new(FrontendId::unset())
 }

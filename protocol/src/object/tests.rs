@@ -39,7 +39,7 @@ fn a_backend_of_defaults_prints_the_reference_table_in_order() {
     });
     let read = backend(&json!({"Identifier": "b1"})).unwrap().value;
     assert!(read.verify_tls, "certificates are verified unless switched off");
-    assert_eq!(without(&read, &["VerifyTls"]), expected.to_string());
+    assert_eq!(without(&read, &["VerifyTls", "Revision"]), expected.to_string());
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn a_frontend_of_defaults_prints_the_reference_table_in_order() {
     });
     let read = frontend(&json!({"Identifier": "f1"})).unwrap().value;
     assert_eq!(read.stream_idle_timeout_ms, 120_000);
-    assert_eq!(without(&read, &["StreamIdleTimeoutMs"]), expected.to_string());
+    assert_eq!(without(&read, &["StreamIdleTimeoutMs", "Revision"]), expected.to_string());
 }
 
 #[test]
@@ -229,6 +229,20 @@ fn live_properties_are_ignored_silently_and_unknown_ones_are_returned() {
     let unknown: Vec<String> = parsed.unknown.iter().map(ToString::to_string).collect();
     assert_eq!(unknown, ["Weight", "Colour"]);
     assert_eq!(parsed.value, backend(&json!({"Identifier": "b1"})).unwrap().value);
+}
+
+#[test]
+fn the_revision_comes_last_and_is_not_heeded_on_input() {
+    for value in [json!(7), json!("x"), json!({"deep": [1]}), Value::Null] {
+        let parsed = backend(&json!({"Identifier": "b1", "Revision": value})).unwrap();
+        assert_eq!((parsed.unknown.len(), parsed.value.revision), (0, 0));
+        let parsed = frontend(&json!({"Identifier": "f1", "revision": value})).unwrap();
+        assert_eq!((parsed.unknown.len(), parsed.value.revision), (0, 0));
+    }
+    let stored = Backend { revision: 7, ..backend(&json!({"Identifier": "b1"})).unwrap().value };
+    assert!(serde_json::to_string(&stored).unwrap().ends_with(r#","Revision":7}"#));
+    let stored = Frontend { revision: 7, ..frontend(&json!({"Identifier": "f1"})).unwrap().value };
+    assert!(serde_json::to_string(&stored).unwrap().ends_with(r#","Revision":7}"#));
 }
 
 #[test]

@@ -6,13 +6,18 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{Error, Unexpected, Visitor};
+use serde::de::{Error, IgnoredAny, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
 
 use super::secret::Secret;
 
 /// Largest integer of the original's 32-bit properties.
 pub const INT_MAX: i64 = i32::MAX as i64;
+
+/// Deepest nesting of pinned properties. The JSON reader stops at 128 levels, and the log and the snapshots of a
+/// cluster wrap objects in levels of their own: what is accepted once must stay readable there.
+pub const MAX_PINNED_DEPTH: usize = 64;
 
 /// A whole number from `LOW` to `HIGH`, both included.
 pub fn between<'de, const LOW: i64, const HIGH: i64, T, D>(deserializer: D) -> Result<T, D::Error>
@@ -88,6 +93,20 @@ pub fn headers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<St
     Ok(headers)
 }
 
+/// Properties to force into requests: any JSON object, at most [`MAX_PINNED_DEPTH`] levels deep.
+pub fn pinned<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Map<String, Value>, D::Error> {
+    let properties = Map::deserialize(deserializer)?;
+    if properties.values().any(|value| is_deeper_than(value, MAX_PINNED_DEPTH - 1)) {
+        return Err(Error::custom(format_args!("must not be nested deeper than {MAX_PINNED_DEPTH} levels")));
+    }
+    Ok(properties)
+}
+
+/// A number that only the server sets: whatever the input says is skipped.
+pub fn ignored<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(|IgnoredAny| 0)
+}
+
 /// Whether the text can be the name of an HTTP header (RFC 9110, section 5.6.2).
 pub fn is_header_name(text: &str) -> bool {
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
@@ -134,10 +153,21 @@ impl Visitor<'_> for WholeNumber {
     }
 }
 
+/// Whether lists and objects sit in one another more than `levels` deep.
+fn is_deeper_than(value: &Value, levels: usize) -> bool {
+    match value {
+        Value::Array(items) => levels == 0 || items.iter().any(|item| is_deeper_than(item, levels - 1)),
+        Value::Object(properties) => {
+            levels == 0 || properties.values().any(|property| is_deeper_than(property, levels - 1))
+        }
+        _ => false,
+    }
+}
+
 fn request_line_text<E: Error>(text: String) -> Result<String, E> {
-    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+    if text.chars().any(|c| c.is_whitespace() || c.is_control() || c == '#' || !c.is_ascii()) {
         return Err(E::custom(
-            "must not contain spaces, line breaks or control characters (escape them with %)",
+            "must not contain spaces, line breaks, control characters, # or letters beyond ASCII (escape them with %)",
         ));
     }
     Ok(text)

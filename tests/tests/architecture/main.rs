@@ -1,5 +1,7 @@
 //! The house of ARCHITECTURE.md, checked: which room may import which, and that `protocol` stays pure.
 
+#![expect(clippy::unwrap_used, reason = "a source tree that cannot be read fails the test")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -57,12 +59,13 @@ fn code(path: &Path) -> String {
 #[test]
 fn rooms_import_only_from_the_rooms_above_them() {
     let source = root().join("node/src");
+    let library = code(&source.join("lib.rs"));
     let mut wrong = Vec::new();
     let mut seen = 0;
     for file in sources(&source) {
         let inside = file.strip_prefix(&source).unwrap();
         let room = inside.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs");
-        if room == "lib" {
+        if room != "main" && !library.contains(&format!("pub mod {room};")) {
             continue;
         }
         let Some((_, allowed)) = ROOMS.iter().find(|(name, _)| *name == room) else {
@@ -105,7 +108,11 @@ fn the_protocol_crate_does_no_io_and_knows_no_clock_or_runtime() {
 fn no_source_file_outgrows_its_subject() {
     let mut long = Vec::new();
     for folder in ["node/src", "protocol/src", "tests/src", "tests/bench/src"] {
-        for file in sources(&root().join(folder)) {
+        let inside = root().join(folder).canonicalize().unwrap();
+        for file in sources(&inside) {
+            if file.strip_prefix(&inside).unwrap().iter().any(|part| part == "tests" || part == "tests.rs") {
+                continue;
+            }
             let lines = code(&file).lines().count();
             if lines > 450 {
                 long.push(format!("{}: {lines} lines without tests", file.display()));

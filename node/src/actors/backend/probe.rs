@@ -128,8 +128,8 @@ fn request(
     if let Some(token) = &config.bearer_token {
         request = request.bearer_auth(token.expose());
     }
-    for (name, value) in &config.headers {
-        request = request.insert_header((name.as_str(), value.expose()));
+    for (name, value) in config.sent_headers() {
+        request = request.insert_header((name, value));
     }
     Ok(request)
 }

@@ -32,12 +32,8 @@ impl Turns {
     /// has the earliest one.
     pub fn take<'a>(&self, candidates: &(impl Iterator<Item = &'a Turn> + Clone)) -> Option<usize> {
         loop {
-            let floor = self.now.load(Ordering::Relaxed).saturating_sub(SLACK);
-            let (index, turn, end) = candidates
-                .clone()
-                .enumerate()
-                .map(|(index, turn)| (index, turn, turn.end.load(Ordering::Relaxed)))
-                .min_by_key(|&(_, _, end)| (end.max(floor), end))?;
+            let floor = self.floor();
+            let (index, turn, end) = earliest(candidates.clone(), floor)?;
             let start = end.max(floor);
             let claim = turn.end.compare_exchange(end, start + 1, Ordering::Relaxed, Ordering::Relaxed);
             if claim.is_ok() {
@@ -46,6 +42,23 @@ impl Turns {
             }
         }
     }
+
+    /// Whose turn it would be; nobody's turn is taken.
+    pub fn peek<'a>(&self, candidates: impl Iterator<Item = &'a Turn>) -> Option<usize> {
+        earliest(candidates, self.floor()).map(|(index, _, _)| index)
+    }
+
+    fn floor(&self) -> u64 {
+        self.now.load(Ordering::Relaxed).saturating_sub(SLACK)
+    }
+}
+
+/// Who goes next: place, turn, and when the last turn ended.
+fn earliest<'a>(candidates: impl Iterator<Item = &'a Turn>, floor: u64) -> Option<(usize, &'a Turn, u64)> {
+    candidates
+        .enumerate()
+        .map(|(index, turn)| (index, turn, turn.end.load(Ordering::Relaxed)))
+        .min_by_key(|&(_, _, end)| (end.max(floor), end))
 }
 
 #[cfg(test)]
@@ -122,6 +135,14 @@ mod tests {
         });
         assert_eq!(served.iter().sum::<u32>(), 4_000);
         assert!(served.iter().all(|&count| count.abs_diff(1_000) <= 4), "{served:?}");
+    }
+
+    #[test]
+    fn looking_takes_no_turn() {
+        let (turns, rotation) = (Turns::default(), rotation(2));
+        assert_eq!(take(&turns, &rotation, &[0, 1]), 0);
+        assert_eq!(turns.peek(rotation[1..].iter()), Some(0));
+        assert_eq!(take(&turns, &rotation, &[0, 1]), 1, "the one that only stood in still has its turn");
     }
 
     #[test]

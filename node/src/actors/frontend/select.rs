@@ -16,7 +16,7 @@ pub struct Query<'a> {
     /// What the client asks for.
     pub operation: Operation,
     /// Labels that the backend must all have.
-    pub labels: &'a [&'a str],
+    pub labels: &'a [&'a [u8]],
     /// Backends that were tried for this request.
     pub tried: &'a [Arc<BackendHandle>],
 }
@@ -60,7 +60,11 @@ pub fn select(frontend: &FrontendView, query: Query<'_>) -> Result<Pick, NoCandi
     let is_candidate = |member: &&Member| exclusion(&member.backend, &member.backend.view(), query).is_none();
     let candidates: SmallVec<[&Member; 8]> = frontend.members.iter().filter(is_candidate).collect();
     let chosen = match frontend.config.load_balancing {
-        LoadBalancing::RoundRobin => frontend.turns.take(&candidates.iter().map(|member| &*member.turn)),
+        LoadBalancing::RoundRobin => {
+            let turns = candidates.iter().map(|member| &*member.turn);
+            // A second attempt costs its backend no turn, or a rotation of two would start at the sick one for ever.
+            if query.tried.is_empty() { frontend.turns.take(&turns) } else { frontend.turns.peek(turns) }
+        }
         LoadBalancing::Random if candidates.is_empty() => None,
         LoadBalancing::Random => Some(fastrand::usize(..candidates.len())),
     };
@@ -81,7 +85,7 @@ fn exclusion(backend: &Arc<BackendHandle>, view: &BackendView, query: Query<'_>)
         Kind::Completions => config.allow_completions,
         Kind::Other => true,
     };
-    let has = |label: &&str| config.labels.iter().any(|own| own == label);
+    let has = |label: &&[u8]| config.labels.iter().any(|own| own.as_bytes() == *label);
     if query.tried.iter().any(|tried| Arc::ptr_eq(tried, backend)) {
         Some(Exclusion::Tried)
     } else if !config.active {
@@ -128,6 +132,7 @@ impl fmt::Display for NoCandidate {
             .collect();
         if let (Some(operation), Some(_)) = (self.operation, formats.first()) {
             let mut names: Vec<String> = formats.iter().map(ToString::to_string).collect();
+            names.sort();
             names.dedup();
             return write!(
                 f,
