@@ -19,6 +19,7 @@ use ollamaflow_protocol::object::Secret;
 use crate::actors::Directory;
 use crate::catalog::CatalogReader;
 use crate::gateway::{self, RequestId};
+use crate::listener::Connection;
 
 /// What the handlers read.
 pub struct AdminState {
@@ -77,6 +78,7 @@ async fn guard(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    let answer = Connection::answer(request.request());
     let payload = request.take_payload();
     let (payload, unread) = gateway::watch_unread(request.request(), payload);
     request.set_payload(payload);
@@ -95,7 +97,7 @@ async fn guard(
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     gateway::finish(headers, &RequestId::random(), defaults);
-    Ok(response.map_body(|_, body| unread.held_by(Box::pin(body))))
+    Ok(response.map_body(|_, body| answer.until_end_of(unread.held_by(Box::pin(body)))))
 }
 
 async fn not_found(request: HttpRequest) -> HttpResponse {

@@ -10,8 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Server;
-use actix_web::http::KeepAlive;
-use actix_web::{App, HttpServer, web};
+use actix_web::{App, web};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use self::stop::StopSignals;
@@ -19,6 +18,7 @@ use crate::actors::{Actors, Directory, ProbeSettings};
 use crate::admin::{self, AdminState};
 use crate::catalog::{CatalogPublisher, CatalogReader};
 use crate::gateway::{Gateway, GatewaySettings};
+use crate::listener::{self, ListenerSettings};
 use crate::settings::{Loaded, Settings, Sources};
 use crate::telemetry;
 use crate::upstream::{Client, ClientSettings};
@@ -26,9 +26,6 @@ use crate::upstream::{Client, ClientSettings};
 /// How long an idle client connection is kept: longer than clients and load balancers keep theirs, so that they
 /// close first and no request meets a closing connection.
 const CLIENT_KEEP_ALIVE: Duration = Duration::from_secs(75);
-
-/// The server reckons deadlines from a clock that it looks at this often: they may come so much too early.
-const SERVER_CLOCK_TICK: Duration = Duration::from_millis(500);
 
 /// How long requests in flight may go on after a stop was asked for: seconds.
 const SHUTDOWN_SECONDS: u64 = 30;
@@ -107,24 +104,19 @@ fn start_server(
         default_headers: default_headers.clone(),
     });
     let gateway = Arc::new(GatewaySettings { read_timeout, default_headers });
-    let mut server = HttpServer::new(move || {
+    let listening = ListenerSettings {
+        workers,
+        max_connections: connections.div_ceil(workers),
+        keep_alive: io.enable_keep_alive.then_some(CLIENT_KEEP_ALIVE),
+        head_timeout: read_timeout,
+        shutdown_seconds: SHUTDOWN_SECONDS,
+    };
+    let server = listener::serve(listeners, &listening, move || {
         // Runs once on each worker thread: the upstream client and its connections belong to that thread.
         let gateway = Gateway::new(directory.clone(), gateway.clone(), Client::new(&client));
         App::new().service(admin::service(state.clone())).default_service(gateway.into_service())
-    })
-    .workers(workers)
-    .max_connections(connections.div_ceil(workers))
-    .keep_alive(if io.enable_keep_alive { CLIENT_KEEP_ALIVE.into() } else { KeepAlive::Disabled })
-    .client_request_timeout(read_timeout.saturating_add(SERVER_CLOCK_TICK))
-    .tcp_nodelay(true)
-    // Without this the server does not see that a client left before or between the pieces of its answer.
-    .h1_allow_half_closed(false)
-    .shutdown_timeout(SHUTDOWN_SECONDS)
-    .disable_signals();
-    for listener in listeners {
-        server = server.listen(listener).map_err(AppError::Server)?;
-    }
-    Ok(server.run())
+    });
+    server.map_err(AppError::Server)
 }
 
 /// Raises the soft limit of open files to the hard one: a stream needs two, and the soft limit is often 1,024.

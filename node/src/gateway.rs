@@ -26,8 +26,10 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 use ollamaflow_protocol::route::{self, Route};
 
+use self::ingress::Admitted;
 use self::refusal::Refusal;
 use crate::actors::Directory;
+use crate::listener::Connection;
 use crate::upstream;
 
 pub(crate) use self::cors::preflight;
@@ -87,8 +89,19 @@ impl Gateway {
     /// Answers one request; every way out has the id and the CORS headers.
     async fn serve(&self, request: &HttpRequest, payload: Payload) -> HttpResponse<BoxBody> {
         let id = RequestId::random();
+        let answer = Connection::answer(request);
         let (payload, unread) = unread::watch(request, payload);
-        let mut response = match self.carry(request, payload, &id).await {
+        let outcome = match self.direct(request) {
+            Direction::Backend(admitted) => self.carry(request, payload, &admitted, &id).await,
+            Direction::Aside(outcome) => {
+                // The server closes a connection whose request has a body that nobody took. What has arrived of it is
+                // taken while this waits for its next turn.
+                tokio::task::yield_now().await;
+                drop(payload);
+                outcome
+            }
+        };
+        let mut response = match outcome {
             Ok(response) => response,
             Err(refusal) => {
                 let protocol = route::client_protocol(request.path());
@@ -103,30 +116,45 @@ impl Gateway {
         if unread.matters_to(response.body().size()) {
             response = response.map_body(|_, body| unread.held_by(body).boxed());
         }
-        response
+        response.map_body(|_, body| answer.until_end_of(body).boxed())
     }
 
-    /// The request's way, top to bottom.
+    /// Where a request goes, by its head alone.
+    fn direct(&self, request: &HttpRequest) -> Direction {
+        if request.method() == actix_web::http::Method::OPTIONS {
+            return Direction::Aside(Ok(preflight(request)));
+        }
+        Direction::Aside(match route::classify(request.method().as_str(), request.path()) {
+            Route::Proxy(operation) => match ingress::admit(&self.directory, request, operation) {
+                Ok(admitted) => return Direction::Backend(admitted),
+                Err(refusal) => Err(refusal),
+            },
+            Route::Root => Ok(statics::root(request)),
+            Route::Favicon => Ok(statics::favicon()),
+            Route::MethodNotAllowed { allow } => Err(Refusal::MethodNotAllowed { allow }),
+            Route::DotSegment => Err(Refusal::DotSegment),
+            Route::Admin | Route::NotFound => Err(Refusal::NotFound),
+        })
+    }
+
+    /// An admitted request's way, top to bottom.
     async fn carry(
         &self,
         request: &HttpRequest,
         payload: Payload,
+        admitted: &Admitted,
         id: &RequestId,
     ) -> Result<HttpResponse<BoxBody>, Refusal> {
-        if request.method() == actix_web::http::Method::OPTIONS {
-            return Ok(preflight(request));
-        }
-        let operation = match route::classify(request.method().as_str(), request.path()) {
-            Route::Proxy(operation) => operation,
-            Route::Root => return Ok(statics::root(request)),
-            Route::Favicon => return Ok(statics::favicon()),
-            Route::MethodNotAllowed { allow } => return Err(Refusal::MethodNotAllowed { allow }),
-            Route::DotSegment => return Err(Refusal::DotSegment),
-            Route::Admin | Route::NotFound => return Err(Refusal::NotFound),
-        };
-        let admitted = ingress::admit(&self.directory, request, operation)?;
-        let body = intake::read(request, payload, &admitted, &self.settings).await?;
-        let answer = attempt::run(&self.upstream, request, &admitted, body, id).await?;
-        Ok(respond::relay(request, &admitted, answer))
+        let body = intake::read(request, payload, admitted, &self.settings).await?;
+        let answer = attempt::run(&self.upstream, request, admitted, body, id).await?;
+        Ok(respond::relay(request, admitted, answer))
     }
+}
+
+/// Where a request goes.
+enum Direction {
+    /// To a backend.
+    Backend(Admitted),
+    /// Nowhere: it is answered here.
+    Aside(Result<HttpResponse<BoxBody>, Refusal>),
 }

@@ -14,6 +14,7 @@ pub mod app;
 pub mod catalog;
 pub mod cli;
 pub mod gateway;
+pub mod listener;
 pub mod settings;
 pub mod telemetry;
 pub mod upstream;

@@ -6,15 +6,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms of the node, each with those that it may import from.
-const ROOMS: [(&str, &[&str]); 10] = [
+const ROOMS: [(&str, &[&str]); 11] = [
     ("settings", &[]),
     ("telemetry", &["settings"]),
     ("catalog", &[]),
     ("upstream", &[]),
     ("actors", &["catalog", "upstream"]),
-    ("gateway", &["actors", "upstream"]),
-    ("admin", &["actors", "catalog", "gateway"]),
-    ("app", &["settings", "telemetry", "catalog", "upstream", "actors", "gateway", "admin"]),
+    ("listener", &[]),
+    ("gateway", &["actors", "listener", "upstream"]),
+    ("admin", &["actors", "catalog", "gateway", "listener"]),
+    ("app", &["settings", "telemetry", "catalog", "upstream", "actors", "listener", "gateway", "admin"]),
     ("cli", &["settings", "app"]),
     ("main", &["settings", "app", "cli"]),
 ];

@@ -27,6 +27,7 @@ mod home;
 mod hosts;
 mod http10;
 mod passthrough;
+mod pipelining;
 mod program;
 mod refusals;
 mod settings_check;

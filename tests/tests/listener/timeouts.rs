@@ -144,3 +144,22 @@ async fn a_slow_client_does_not_disturb_the_others() {
     assert_eq!(answer.status(), 200);
     assert_body_timeout(&rest(slow).await);
 }
+
+#[tokio::test]
+async fn a_later_head_that_stalls_or_trickles_is_a_408_too() {
+    let engine = engine();
+    let node = impatient(&engine).await;
+    for trickles in [false, true] {
+        let connection = RawConnection::open(node.addr()).await.unwrap();
+        let (first, mut connection) =
+            connection.exchange(&Request::get("/")).await.unwrap().collect_reusable().await;
+        assert_eq!(first.status(), 200);
+        let answer = if trickles {
+            trickle(connection, &b"GET /api/tags HTTP/1.1\r\nHost: h\r\n".repeat(20)).await
+        } else {
+            connection.send("GET /api/tags HT").await.unwrap();
+            rest(connection).await
+        };
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    }
+}

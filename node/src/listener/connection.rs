@@ -1,0 +1,90 @@
+//! What gate and handlers know of one connection together: how many requests came, how many were answered.
+
+use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use actix_web::HttpRequest;
+use actix_web::body::{BodySize, MessageBody};
+use bytes::Bytes;
+
+/// One client connection. Belongs to one thread.
+#[derive(Debug, Default)]
+pub struct Connection {
+    /// Requests whose last byte went to the server.
+    delivered: Cell<u64>,
+    /// Requests whose answer is complete.
+    answered: Cell<u64>,
+    reader: RefCell<Option<Waker>>,
+}
+
+/// An answer on its way; complete when this is dropped. Rides in the response's body.
+#[derive(Debug)]
+pub struct Answer {
+    connection: Option<Rc<Connection>>,
+}
+
+// === impl Connection ===
+
+impl Connection {
+    /// The answer to this request, from now until it is complete.
+    pub fn answer(request: &HttpRequest) -> Answer {
+        Answer { connection: request.conn_data::<Rc<Self>>().cloned() }
+    }
+
+    /// Whether a request is being answered, so that the next one has to wait.
+    pub(super) fn is_busy(&self) -> bool {
+        self.delivered.get() > self.answered.get()
+    }
+
+    pub(super) fn request_delivered(&self) {
+        self.delivered.set(self.delivered.get() + 1);
+    }
+
+    /// Who is to be woken when the gate opens.
+    pub(super) fn wake_later(&self, waker: &Waker) {
+        let mut reader = self.reader.borrow_mut();
+        if !reader.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *reader = Some(waker.clone());
+        }
+    }
+}
+
+/// A response body that is the answer to a request: with its end the next request's turn comes.
+#[derive(Debug)]
+pub struct AnswerBody<B> {
+    body: B,
+    _answer: Answer,
+}
+
+// === impl Answer ===
+
+impl Answer {
+    /// Complete with the last byte of `body`, or when that is given up.
+    pub fn until_end_of<B>(self, body: B) -> AnswerBody<B> {
+        AnswerBody { body, _answer: self }
+    }
+}
+
+impl<B: MessageBody + Unpin> MessageBody for AnswerBody<B> {
+    type Error = B::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, B::Error>>> {
+        Pin::new(&mut self.body).poll_next(cx)
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        let Some(connection) = &self.connection else { return };
+        connection.answered.set(connection.answered.get() + 1);
+        if let Some(reader) = connection.reader.borrow_mut().take() {
+            reader.wake();
+        }
+    }
+}
