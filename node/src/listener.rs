@@ -1,7 +1,7 @@
 //! The listener: HTTP/1.1 connections of clients, one request at a time.
 //!
 //! Bytes flow in from a socket and on to the HTTP server; answers flow back. What this room adds is the gate of
-//! [`GatedStream`]: the server gets the bytes of the next request only when the answer to the last one is complete,
+//! `GatedStream`: the server gets the bytes of the next request only when the answer to the last one is complete,
 //! and a request's head must arrive in time on every request of a connection. The server alone does neither: it
 //! encodes an answer by the method and version of whatever request it has read last, so that requests sent ahead
 //! would garble the answers before them, and it times the first head of a connection only.

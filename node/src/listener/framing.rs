@@ -3,9 +3,6 @@
 //! The server decides what a request is; this only finds its last byte, by the same rules (RFC 9112 section 6). A
 //! request that the server refuses ends its connection, so a disagreement about a malformed one has no effect.
 
-/// Header lines of a request; the server takes fewer.
-const MAX_HEADERS: usize = 128;
-
 /// Longest head that is looked at; the server takes no longer one.
 const MAX_HEAD_BYTES: usize = 128 * 1024;
 
@@ -15,6 +12,8 @@ pub(super) struct RequestFraming {
     state: State,
     /// The head so far, while it is incomplete.
     head: Vec<u8>,
+    /// Where the last line of it begins.
+    line: usize,
 }
 
 /// What the bytes so far come to.
@@ -104,28 +103,45 @@ impl RequestFraming {
 
     /// Takes bytes of the head, up to its end; decides what follows it.
     fn take_head(&mut self, bytes: &[u8]) -> usize {
-        let known = self.head.len();
-        if known == 0
-            && let Some(end) = end_of_head(bytes)
+        if self.head.is_empty()
+            && let HeadEnd::At(end) = end_of_head(bytes)
         {
             // The usual case: the whole head at once, which needs no copy.
             self.state = after_head(&bytes[..end]);
             return end;
         }
+        let known = self.head.len();
         self.head.extend_from_slice(bytes);
-        // The end may begin in what was known before.
-        let from = known.saturating_sub(3);
-        let Some(end) = end_of_head(&self.head[from..]).map(|end| from + end) else {
-            if self.head.len() > MAX_HEAD_BYTES {
-                self.state = State::Opaque;
-                self.head = Vec::new();
+        match end_of_head(&self.head[self.line..]) {
+            HeadEnd::At(end) => {
+                let end = self.line + end;
+                self.state = after_head(&self.head[..end]);
+                self.forget_head();
+                end - known
             }
-            return bytes.len();
-        };
-        self.state = after_head(&self.head[..end]);
-        self.head = Vec::new();
-        end - known
+            HeadEnd::Missing { last_line } => {
+                self.line += last_line;
+                if self.head.len() > MAX_HEAD_BYTES {
+                    self.state = State::Opaque;
+                    self.forget_head();
+                }
+                bytes.len()
+            }
+        }
     }
+
+    fn forget_head(&mut self) {
+        self.head = Vec::new();
+        self.line = 0;
+    }
+}
+
+/// Where a head ends.
+enum HeadEnd {
+    /// Just behind its empty line.
+    At(usize),
+    /// Not yet; where the last line begins.
+    Missing { last_line: usize },
 }
 
 enum Next {
@@ -185,30 +201,35 @@ impl Chunk {
     }
 }
 
-/// Just behind the empty line that ends a head.
-fn end_of_head(bytes: &[u8]) -> Option<usize> {
-    memchr::memmem::find(bytes, b"\r\n\r\n").map(|at| at + 4)
+/// Looks for the empty line. Lines end with LF, with or without CR before it, as the server reads them.
+fn end_of_head(bytes: &[u8]) -> HeadEnd {
+    let mut last_line = 0;
+    for newline in memchr::memchr_iter(b'\n', bytes) {
+        if matches!(&bytes[last_line..newline], b"" | b"\r") {
+            return HeadEnd::At(newline + 1);
+        }
+        last_line = newline + 1;
+    }
+    HeadEnd::Missing { last_line }
 }
 
 /// What follows a whole head; [`State::Idle`] for a request without a body.
 fn after_head(head: &[u8]) -> State {
-    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-    let mut request = httparse::Request::new(&mut headers);
-    if !matches!(request.parse(head), Ok(httparse::Status::Complete(_))) {
-        return State::Opaque;
-    }
     let mut left = 0;
-    for header in &*request.headers {
-        if header.name.eq_ignore_ascii_case("transfer-encoding") {
-            let chunked = header.value.trim_ascii().to_ascii_lowercase().ends_with(b"chunked");
+    // The first line is the request's, and has no name before a colon that matters.
+    for line in head.split(|&byte| byte == b'\n').skip(1) {
+        let Some(colon) = memchr::memchr(b':', line) else { continue };
+        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+        if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            let chunked = value.to_ascii_lowercase().ends_with(b"chunked");
             return if chunked {
                 State::Chunk(Chunk::Size { size: 0, in_extension: false })
             } else {
                 State::Opaque
             };
         }
-        if header.name.eq_ignore_ascii_case("content-length") {
-            let length = std::str::from_utf8(header.value).ok().and_then(|text| text.trim().parse().ok());
+        if name.eq_ignore_ascii_case(b"content-length") {
+            let length = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
             let Some(length) = length else { return State::Opaque };
             left = length;
         }
@@ -259,9 +280,16 @@ mod tests {
     }
 
     #[test]
+    fn lines_may_end_without_a_carriage_return() {
+        let request = b"POST /a HTTP/1.1\nHost: x\ncontent-length: 2\n\nhi".repeat(2);
+        for piece in 1..=request.len() {
+            assert_eq!(ends(&request, piece), [request.len() / 2, request.len()], "pieces of {piece}");
+        }
+    }
+
+    #[test]
     fn what_is_no_request_has_no_end() {
         for bytes in [
-            "NONSENSE\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n",
             "POST / HTTP/1.1\r\nContent-Length: x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n",
             "POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\nGET / HTTP/1.1\r\n\r\n",
             "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\nGET / HTTP/1.1\r\n\r\n",
