@@ -40,6 +40,8 @@ pub struct GatedStream {
     deadline: Option<Pin<Box<Sleep>>>,
     head_timeout: Duration,
     is_first: bool,
+    /// The server could not write all that it wanted to the last time: it has part of an answer left.
+    is_behind: bool,
 }
 
 // === impl GatedStream ===
@@ -54,6 +56,7 @@ impl GatedStream {
             deadline: None,
             head_timeout,
             is_first: true,
+            is_behind: false,
         }
     }
 
@@ -77,6 +80,12 @@ impl GatedStream {
             self.deadline = Some(Box::pin(sleep(self.head_timeout)));
         }
         taken
+    }
+
+    /// Notes whether the server got rid of all that it wanted to write.
+    fn wrote(&mut self, wanted: usize, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        self.is_behind = !matches!(&result, Poll::Ready(Ok(written)) if *written == wanted);
+        result
     }
 
     fn poll_next_request(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -110,8 +119,10 @@ impl GatedStream {
             return Poll::Pending;
         }
         self.deadline = None;
-        // Whether it can be told or not, it is over.
-        let _ = self.socket.try_write(TOO_SLOW);
+        // Whether it can be told or not, it is over. In the middle of an answer it cannot.
+        if !self.is_behind {
+            let _ = self.socket.try_write(TOO_SLOW);
+        }
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
@@ -144,7 +155,8 @@ impl AsyncRead for GatedStream {
 
 impl AsyncWrite for GatedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(cx, buf)
+        let result = Pin::new(&mut self.socket).poll_write(cx, buf);
+        self.wrote(buf.len(), result)
     }
 
     fn poll_write_vectored(
@@ -152,7 +164,8 @@ impl AsyncWrite for GatedStream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(cx, bufs)
+        let result = Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
+        self.wrote(bufs.iter().map(|buf| buf.len()).sum(), result)
     }
 
     fn is_write_vectored(&self) -> bool {
