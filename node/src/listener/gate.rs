@@ -4,6 +4,7 @@
 //! is held, up to a bound, until its turn. The head of a later request on the connection has a deadline here.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -129,9 +130,10 @@ impl GatedStream {
     /// Reads while it is not the client's turn: an end is passed on at once, anything else waits.
     fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.connection.wake_later(cx.waker());
-        let mut bytes = [0; AHEAD_READ_BYTES];
+        // Not zeroed: this runs for every piece of every answer, and hardly ever reads anything.
+        let mut bytes = [MaybeUninit::uninit(); AHEAD_READ_BYTES];
         while self.held.len() < MAX_AHEAD_BYTES {
-            let mut ahead = ReadBuf::new(&mut bytes);
+            let mut ahead = ReadBuf::uninit(&mut bytes);
             match Pin::new(&mut self.socket).poll_read(cx, &mut ahead) {
                 Poll::Ready(Ok(())) if ahead.filled().is_empty() => return Poll::Ready(Ok(())),
                 Poll::Ready(Ok(())) => self.held.extend_from_slice(ahead.filled()),
