@@ -19,7 +19,7 @@ use ollamaflow_protocol::object::Secret;
 use crate::actors::Directory;
 use crate::catalog::CatalogReader;
 use crate::gateway::{self, RequestId};
-use crate::listener::Connection;
+use crate::listener::{Connection, Keeping};
 
 /// What the handlers read.
 pub struct AdminState {
@@ -97,7 +97,7 @@ async fn guard(
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     gateway::finish(headers, &RequestId::random(), defaults);
-    Ok(response.map_body(|_, body| answer.until_end_of(unread.held_by(Box::pin(body)))))
+    Ok(response.map_body(|_, body| Keeping::new(Box::pin(body), (answer, unread))))
 }
 
 async fn not_found(request: HttpRequest) -> HttpResponse {

@@ -7,6 +7,7 @@
 mod attempt;
 mod cors;
 mod forward;
+mod hop;
 mod identity;
 mod ingress;
 mod intake;
@@ -29,7 +30,7 @@ use ollamaflow_protocol::route::{self, Route};
 use self::ingress::Admitted;
 use self::refusal::Refusal;
 use crate::actors::Directory;
-use crate::listener::Connection;
+use crate::listener::{Connection, Keeping};
 use crate::upstream;
 
 pub(crate) use self::cors::preflight;
@@ -113,10 +114,10 @@ impl Gateway {
             }
         };
         finish(response.headers_mut(), &id, &self.settings.default_headers);
-        if unread.matters_to(response.body().size()) {
-            response = response.map_body(|_, body| unread.held_by(body).boxed());
-        }
-        response.map_body(|_, body| answer.until_end_of(body).boxed())
+        response.map_body(|_, body| {
+            let unread = unread.under(body.size());
+            Keeping::new(body, (answer, unread)).boxed()
+        })
     }
 
     /// Where a request goes, by its head alone.

@@ -13,6 +13,7 @@ pub mod admin;
 pub mod app;
 pub mod catalog;
 pub mod cli;
+pub mod clock;
 pub mod gateway;
 pub mod listener;
 pub mod settings;

@@ -11,7 +11,9 @@
 mod connection;
 mod framing;
 mod gate;
+mod keeping;
 mod serve;
 
 pub use self::connection::{Answer, Connection};
+pub use self::keeping::Keeping;
 pub use self::serve::{ListenerSettings, serve};

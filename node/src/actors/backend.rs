@@ -13,12 +13,12 @@ use std::time::{Duration, SystemTime};
 
 use actix::prelude::*;
 use ollamaflow_protocol::object::Backend;
-use ollamaflow_protocol::time::Timestamp;
 
 pub use self::handle::{BackendHandle, BackendView, Lease, Outcome};
 pub use self::health::HealthView;
 use self::health::{Change, Health};
 use self::probe::Prober;
+use crate::clock::now;
 
 /// How often the list of models is read while a backend is healthy.
 const MODELS_INTERVAL: Duration = Duration::from_secs(30);
@@ -82,10 +82,6 @@ impl BackendActor {
         handle.attach(Actor::start(actor));
     }
 
-    fn publish(&self) {
-        self.handle.publish_health(self.health.view());
-    }
-
     /// Replaces whatever probe is scheduled by one after `pause`.
     fn probe_after(&mut self, pause: Duration, ctx: &mut Context<Self>) {
         if let Some(scheduled) = self.next_probe.take() {
@@ -136,7 +132,7 @@ impl BackendActor {
             None => {}
         }
         if change.is_some() {
-            self.publish();
+            self.handle.publish_health(self.health.view());
             self.models_read = None;
         }
     }
@@ -159,7 +155,7 @@ impl BackendActor {
         }
         self.models_read = Some(now);
         let target = self.handle.view().target_id();
-        let reading = self.prober.models(&self.config);
+        let reading = probe::models(&self.config);
         ctx.spawn(reading.into_actor(self).map(move |result, actor, _| match result {
             Ok(models) if actor.handle.view().target_id() == target => actor.handle.publish_models(models),
             Ok(_) => {}
@@ -185,7 +181,7 @@ impl Handler<Configure> for BackendActor {
         if config == self.config {
             return;
         }
-        let moved = self.handle.publish_config(&config);
+        let moved = handle::is_elsewhere(&self.config, &config);
         let probed_otherwise = moved
             || (&config.health_check_url, config.health_check_method, config.active)
                 != (&self.config.health_check_url, self.config.health_check_method, self.config.active);
@@ -196,8 +192,8 @@ impl Handler<Configure> for BackendActor {
             tracing::info!(backend = %self.handle.id(), moved, reactivated, "health starts anew");
             self.health = Health::new(now());
             self.models_read = None;
-            self.publish();
         }
+        self.handle.publish_config(&self.config, self.health.view());
         if probed_otherwise {
             self.probe_after(Duration::ZERO, ctx);
         }
@@ -220,10 +216,4 @@ impl Handler<Retire> for BackendActor {
     fn handle(&mut self, _: Retire, ctx: &mut Context<Self>) {
         ctx.stop();
     }
-}
-
-/// Wall clock of this node.
-fn now() -> Timestamp {
-    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_micros(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX))
 }

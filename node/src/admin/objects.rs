@@ -1,7 +1,5 @@
 //! Frontends, backends and their health, as JSON.
 
-use std::time::SystemTime;
-
 use actix_web::http::header;
 use actix_web::{HttpResponse, web};
 use ollamaflow_protocol::error::ErrorKind;
@@ -12,6 +10,7 @@ use serde::Serialize;
 
 use super::{AdminState, error};
 use crate::actors::HealthView;
+use crate::clock::now;
 
 pub(super) async fn list_frontends(state: web::Data<AdminState>) -> HttpResponse {
     let catalog = state.catalog.current();
@@ -100,9 +99,4 @@ fn json(value: &(impl Serialize + ?Sized)) -> HttpResponse {
             error(ErrorKind::InternalError, "the object could not be written as JSON")
         }
     }
-}
-
-fn now() -> Timestamp {
-    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_micros(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX))
 }

@@ -5,8 +5,8 @@ use actix_web::http::header::{self, HeaderName};
 use ollamaflow_protocol::header as names;
 use ollamaflow_protocol::object::Backend;
 use ollamaflow_protocol::route::Operation;
-use smallvec::SmallVec;
 
+use super::hop::Hop;
 use super::identity::{RequestId, traceparent};
 use crate::upstream::{InvalidHead, RequestHead};
 
@@ -29,11 +29,7 @@ pub(super) fn head(
 ) -> Result<RequestHead, InvalidHead> {
     let mut head = RequestHead::new(request.method(), &path_and_query(request, operation, backend))?;
     let received = request.headers();
-    // Headers that this hop ends: the standard ones, and those that `Connection` lists.
-    let mut ended: SmallVec<[String; 2]> = SmallVec::new();
-    for value in received.get_all(header::CONNECTION) {
-        ended.extend(names::connection_options(value.to_str().unwrap_or_default()));
-    }
+    let hop = Hop::of(received.get_all(header::CONNECTION));
     let own_authorization =
         backend.bearer_token.is_some() || overrides(backend, header::AUTHORIZATION.as_str());
     for (name, value) in received {
@@ -43,8 +39,7 @@ pub(super) fn head(
             header::AUTHORIZATION => !own_authorization,
             _ => {
                 !matches!(name.as_str(), "x-forwarded-for" | "traceparent" | names::REQUEST_ID)
-                    && !names::is_hop_by_hop(name.as_str())
-                    && !ended.iter().any(|option| option == name.as_str())
+                    && !hop.ends(name)
                     && !overrides(backend, name.as_str())
             }
         };

@@ -6,10 +6,10 @@ use actix_web::http::{Method, Version};
 use actix_web::{HttpRequest, HttpResponse};
 use ollamaflow_protocol::header as names;
 use ollamaflow_protocol::wire::StreamFormat;
-use smallvec::SmallVec;
 
 use super::attempt::Answer;
 use super::cors;
+use super::hop::Hop;
 use super::identity::RequestId;
 use super::ingress::Admitted;
 use super::relay::Relay;
@@ -24,10 +24,8 @@ pub(super) fn relay(request: &HttpRequest, admitted: &Admitted, mut answer: Answ
     let upstream = &mut answer.response;
     let headers = std::mem::take(&mut upstream.headers);
     let mut response = HttpResponse::new(upstream.status);
-    let mut ended: SmallVec<[String; 2]> = SmallVec::new();
-    for (_, value) in headers.iter().filter(|(name, _)| name == header::CONNECTION) {
-        ended.extend(names::connection_options(value.to_str().unwrap_or_default()));
-    }
+    let connection = headers.iter().filter(|(name, _)| name == header::CONNECTION).map(|(_, value)| value);
+    let hop = Hop::of(connection);
     let mut readable = true;
     let mut format = None;
     // The server writes the length of bodies; an answer to HEAD and 304 keep the one that the backend named.
@@ -42,11 +40,8 @@ pub(super) fn relay(request: &HttpRequest, admitted: &Admitted, mut answer: Answ
             }
             _ => {}
         }
-        let ours = name == header::CONTENT_LENGTH && !keeps_length
-            || name == header::ACCESS_CONTROL_ALLOW_ORIGIN
-            || names::is_hop_by_hop(name.as_str())
-            || ended.iter().any(|option| option == name.as_str());
-        if !ours {
+        let is_length = name == header::CONTENT_LENGTH && !keeps_length;
+        if !is_length && !hop.ends(&name) {
             response.headers_mut().append(name, value);
         }
     }

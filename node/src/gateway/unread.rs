@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use actix_web::HttpRequest;
-use actix_web::body::{BodySize, MessageBody};
+use actix_web::body::BodySize;
 use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
 use actix_web::http::header;
@@ -19,12 +19,8 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 /// Keeps a request body alive, if it comes in chunks.
-pub(crate) struct Unread(Option<Shared>);
-
-/// A response body that keeps a request body alive until it is written.
-pub(crate) struct Holding<B> {
-    body: B,
-    _unread: Unread,
+pub(crate) struct Unread {
+    _body: Option<Shared>,
 }
 
 /// The body as those read it who are to.
@@ -35,25 +31,20 @@ type Shared = Rc<RefCell<Payload>>;
 /// Gives back the body to be read, and what keeps it alive.
 pub(crate) fn watch(request: &HttpRequest, payload: Payload) -> (Payload, Unread) {
     if !request.headers().contains_key(header::TRANSFER_ENCODING) {
-        return (payload, Unread(None));
+        return (payload, Unread { _body: None });
     }
     let shared = Rc::new(RefCell::new(payload));
     let reading: Pin<Box<dyn Stream<Item = _>>> = Box::pin(Reading(shared.clone()));
-    (reading.into(), Unread(Some(shared)))
+    (reading.into(), Unread { _body: Some(shared) })
 }
 
 // === impl Unread ===
 
 impl Unread {
-    /// Whether there is a body to keep alive under an answer of this size. A stream goes on for long, and meanwhile
-    /// the server must read what the client sends, or it would not notice that the client leaves.
-    pub(crate) fn matters_to(&self, size: BodySize) -> bool {
-        self.0.is_some() && size != BodySize::Stream
-    }
-
-    /// Lives as long as `body`.
-    pub(crate) fn held_by<B>(self, body: B) -> Holding<B> {
-        Holding { body, _unread: self }
+    /// What an answer of this size keeps alive. A stream goes on for long, and meanwhile the server must read what the
+    /// client sends, or it would not notice that the client leaves.
+    pub(crate) fn under(self, size: BodySize) -> Option<Self> {
+        (size != BodySize::Stream).then_some(self)
     }
 }
 
@@ -62,17 +53,5 @@ impl Stream for Reading {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         Pin::new(&mut *self.0.borrow_mut()).poll_next(cx)
-    }
-}
-
-impl<B: MessageBody + Unpin> MessageBody for Holding<B> {
-    type Error = B::Error;
-
-    fn size(&self) -> BodySize {
-        self.body.size()
-    }
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, B::Error>>> {
-        Pin::new(&mut self.body).poll_next(cx)
     }
 }

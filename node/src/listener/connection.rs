@@ -1,13 +1,10 @@
 //! What gate and handlers know of one connection together: how many requests came, how many were answered.
 
 use std::cell::{Cell, RefCell};
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 
 use actix_web::HttpRequest;
-use actix_web::body::{BodySize, MessageBody};
-use bytes::Bytes;
 
 /// One client connection. Belongs to one thread.
 #[derive(Debug, Default)]
@@ -19,7 +16,7 @@ pub struct Connection {
     reader: RefCell<Option<Waker>>,
 }
 
-/// An answer on its way; complete when this is dropped. Rides in the response's body.
+/// An answer on its way; complete when this is dropped. Rides in the response's body, see [`Keeping`](super::Keeping).
 #[derive(Debug)]
 pub struct Answer {
     connection: Option<Rc<Connection>>,
@@ -51,33 +48,7 @@ impl Connection {
     }
 }
 
-/// A response body that is the answer to a request: with its end the next request's turn comes.
-#[derive(Debug)]
-pub struct AnswerBody<B> {
-    body: B,
-    _answer: Answer,
-}
-
 // === impl Answer ===
-
-impl Answer {
-    /// Complete with the last byte of `body`, or when that is given up.
-    pub fn until_end_of<B>(self, body: B) -> AnswerBody<B> {
-        AnswerBody { body, _answer: self }
-    }
-}
-
-impl<B: MessageBody + Unpin> MessageBody for AnswerBody<B> {
-    type Error = B::Error;
-
-    fn size(&self) -> BodySize {
-        self.body.size()
-    }
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, B::Error>>> {
-        Pin::new(&mut self.body).poll_next(cx)
-    }
-}
 
 impl Drop for Answer {
     fn drop(&mut self) {

@@ -4,10 +4,11 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use ollamaflow_protocol::time::Timestamp;
 use thiserror::Error;
+
+use crate::clock::now;
 
 /// The settings file when no other is named, relative to the working directory.
 pub const DEFAULT_FILE: &str = "./ollamaflow.json";
@@ -93,11 +94,6 @@ impl Sources {
         let missing_file = MissingFile::Refuse;
         Self { file, missing_file, environment: Vec::new(), flags: Flags::default(), now: now() }
     }
-}
-
-fn now() -> Timestamp {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_micros(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX))
 }
 
 // === ListenAddress ===

@@ -6,15 +6,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms of the node, each with those that it may import from.
-const ROOMS: [(&str, &[&str]); 11] = [
-    ("settings", &[]),
+const ROOMS: [(&str, &[&str]); 12] = [
+    ("clock", &[]),
+    ("settings", &["clock"]),
     ("telemetry", &["settings"]),
     ("catalog", &[]),
     ("upstream", &[]),
-    ("actors", &["catalog", "upstream"]),
+    ("actors", &["catalog", "clock", "upstream"]),
     ("listener", &[]),
     ("gateway", &["actors", "listener", "upstream"]),
-    ("admin", &["actors", "catalog", "gateway", "listener"]),
+    ("admin", &["actors", "catalog", "clock", "gateway", "listener"]),
     ("app", &["settings", "telemetry", "catalog", "upstream", "actors", "listener", "gateway", "admin"]),
     ("cli", &["settings", "app"]),
     ("main", &["settings", "app", "cli"]),

@@ -9,7 +9,8 @@ use ollamaflow_protocol::id::BackendId;
 use ollamaflow_protocol::object::Backend;
 
 use super::health::HealthView;
-use super::{BackendActor, Configure, ConnectionFailed, Retire, now};
+use super::{BackendActor, Configure, ConnectionFailed, Retire};
+use crate::clock::now;
 use crate::upstream::{Target, TargetError, TlsError, tls_config};
 
 /// One backend, shared by every part that deals with it. It outlives its actor and its configuration.
@@ -147,18 +148,17 @@ impl BackendHandle {
         self.update(|view| view.models = models.into());
     }
 
-    /// Publishes a configuration; returns whether the address changed, in which case health starts anew.
-    pub(super) fn publish_config(&self, config: &Arc<Backend>) -> bool {
-        let moved = address(&self.view.load().config) != address(config);
+    /// Publishes a configuration together with the health that goes with it: no request finds the one without the
+    /// other.
+    pub(super) fn publish_config(&self, config: &Arc<Backend>, health: HealthView) {
         self.update(|view| {
-            if moved {
+            if is_elsewhere(&view.config, config) {
                 view.target = target(config);
-                view.health = HealthView::Unhealthy(now());
                 view.models = Arc::default();
             }
             view.config = config.clone();
+            view.health = health;
         });
-        moved
     }
 
     /// Only the actor writes, so that read, change and store need no loop.
@@ -215,9 +215,10 @@ impl Drop for Lease {
     }
 }
 
-/// What makes two configurations the same server.
-fn address(config: &Backend) -> (&str, u16, bool, bool) {
-    (&config.hostname, config.port, config.ssl, config.verify_tls)
+/// Whether two configurations mean different servers.
+pub(super) fn is_elsewhere(one: &Backend, other: &Backend) -> bool {
+    let address = |config: &Backend| (config.hostname.clone(), config.port, config.ssl, config.verify_tls);
+    address(one) != address(other)
 }
 
 fn target(config: &Backend) -> Result<Arc<Target>, Arc<AddressError>> {

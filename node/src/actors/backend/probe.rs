@@ -6,13 +6,14 @@ use std::time::Duration;
 use awc::error::{PayloadError, SendRequestError};
 use awc::http::Method;
 use awc::{Client, Connector};
+use bytes::Bytes;
 use ollamaflow_protocol::object::{Backend, HealthCheckMethod};
 
 use super::models;
 use crate::upstream::{TlsError, tls_config};
 
-/// Largest list of models that is read.
-const MAX_MODELS_BYTES: usize = 8 * 1024 * 1024;
+/// Largest answer that is read: a long list of models.
+const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
 /// Longest wait for a list of models; engines answer it slowly while they load.
 const MODELS_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -51,44 +52,36 @@ impl Prober {
             HealthCheckMethod::Get => Method::GET,
             HealthCheckMethod::Head => Method::HEAD,
         };
-        let request = request(config, method, &config.health_check_url, self.timeout);
-        let timeout = self.timeout;
-        async move {
-            let exchange = async {
-                let mut response = request?.send().await.map_err(ProbeError::from)?;
-                let status = response.status();
-                if !status.is_success() {
-                    return Err(ProbeError::Status(status.as_u16()));
-                }
-                // The body is read and dropped, so that the server sees a whole exchange.
-                response.body().limit(MAX_MODELS_BYTES).await?;
-                Ok(())
-            };
-            actix_rt::time::timeout(timeout, exchange).await.unwrap_or(Err(ProbeError::Timeout(timeout)))
-        }
+        let exchange = exchange(config, method, &config.health_check_url, self.timeout);
+        async { exchange.await.map(|_| ()) }
     }
+}
 
-    /// The names of the backend's models.
-    #[expect(clippy::unused_self, reason = "the prober is the one place where control requests start")]
-    pub(super) fn models(
-        &self,
-        config: &Backend,
-    ) -> impl Future<Output = Result<Vec<String>, ProbeError>> + 'static {
-        let format = config.api_format;
-        let request = request(config, Method::GET, models::path(format), MODELS_TIMEOUT);
-        async move {
-            let exchange = async {
-                let mut response = request?.send().await.map_err(ProbeError::from)?;
-                let status = response.status();
-                if !status.is_success() {
-                    return Err(ProbeError::Status(status.as_u16()));
-                }
-                let body = response.body().limit(MAX_MODELS_BYTES).await?;
-                Ok(models::names(format, &body)?)
-            };
-            let timeout = MODELS_TIMEOUT;
-            actix_rt::time::timeout(timeout, exchange).await.unwrap_or(Err(ProbeError::Timeout(timeout)))
-        }
+/// The names of the backend's models.
+pub(super) fn models(config: &Backend) -> impl Future<Output = Result<Vec<String>, ProbeError>> + 'static {
+    let format = config.api_format;
+    let exchange = exchange(config, Method::GET, models::path(format), MODELS_TIMEOUT);
+    async move { Ok(models::names(format, &exchange.await?)?) }
+}
+
+/// One control request; the whole body of a 2xx answer, so that the server sees a whole exchange too.
+fn exchange(
+    config: &Backend,
+    method: Method,
+    path: &str,
+    limit: Duration,
+) -> impl Future<Output = Result<Bytes, ProbeError>> + 'static {
+    let request = request(config, method, path, limit);
+    async move {
+        let exchange = async {
+            let mut response = request?.send().await?;
+            let status = response.status();
+            if !status.is_success() {
+                return Err(ProbeError::Status(status.as_u16()));
+            }
+            Ok(response.body().limit(MAX_BODY_BYTES).await?)
+        };
+        actix_rt::time::timeout(limit, exchange).await.unwrap_or(Err(ProbeError::Timeout(limit)))
     }
 }
 
