@@ -14,6 +14,7 @@ pub mod app;
 pub mod catalog;
 pub mod cli;
 pub mod clock;
+pub mod cluster;
 pub mod gateway;
 pub mod listener;
 pub mod settings;
