@@ -26,6 +26,8 @@ pub enum Command {
         /// The file.
         file: PathBuf,
     },
+    /// Ask the node on this machine whether it is ready.
+    Healthcheck(Sources),
 }
 
 /// How `config show` prints.
@@ -67,6 +69,8 @@ enum TopCommand {
     /// Look at settings without running a node
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Ask the node on this machine whether it is ready: exit code 0 if it is
+    Healthcheck,
 }
 
 #[derive(Debug, Subcommand)]
@@ -106,6 +110,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, c
             let message = "config check looks at the named file alone: leave the other flags out";
             Err(Arguments::command().error(ErrorKind::ArgumentConflict, message))
         }
+        TopCommand::Healthcheck => Ok(Command::Healthcheck(source.into_sources(MissingFile::UseDefaults))),
     }
 }
 
