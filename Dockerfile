@@ -31,12 +31,14 @@ RUN cargo build --locked --profile "$PROFILE" ${JOBS:+--jobs "$JOBS"} --bin olla
 
 # === our own crates ===
 FROM dependencies AS build
+ARG PROFILE=release
+ARG JOBS=
 COPY . .
 # Files of the clone may be older than what was built of the empty ones; cargo goes by the time.
 RUN find . -name '*.rs' -exec touch {} + && \
     cargo build --locked --profile "$PROFILE" ${JOBS:+--jobs "$JOBS"} --bin ollamaflow --bin simulated-backend && \
-    mkdir /out && cp "target/$([ "$PROFILE" = dev ] && echo debug || echo "$PROFILE")"/ollamaflow \
-        "target/$([ "$PROFILE" = dev ] && echo debug || echo "$PROFILE")"/simulated-backend /out/
+    built="target/$([ "$PROFILE" = dev ] && echo debug || echo "$PROFILE")" && \
+    mkdir /out && cp "$built/ollamaflow" "$built/simulated-backend" /out/
 
 # === root file systems with nothing but a program, the libraries it is linked with, certificates and a user ===
 FROM ${RUNTIME_IMAGE} AS runtime

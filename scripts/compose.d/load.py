@@ -16,6 +16,7 @@ REQUEST_LIMIT_S = 20
 PROMPT = {"model": "llama3.2", "prompt": "why is the sky blue?"}
 CHAT = {"model": "llama3.2", "messages": [{"role": "user", "content": "why is the sky blue?"}]}
 EXAMPLES_KEPT = 5
+PAUSE_AFTER_FAILURE_S = 0.5
 
 
 def _ollama_stream(body):
@@ -115,6 +116,9 @@ class Load:
                 caller.close()
                 second = _attempt(caller, kind, keeps)
             self._count(kind[0], first, second)
+            if second is not None:
+                # Nobody is there: no reason to ask thousands of times.
+                self._stopping.wait(PAUSE_AFTER_FAILURE_S)
         caller.close()
 
     def _count(self, path, first, second):
