@@ -33,7 +33,10 @@ RUN cargo build --locked --profile "$PROFILE" ${JOBS:+--jobs "$JOBS"} --bin olla
 FROM dependencies AS build
 ARG PROFILE=release
 ARG JOBS=
-COPY . .
+COPY Cargo.toml Cargo.lock ./
+COPY protocol protocol
+COPY node node
+COPY tests tests
 # Files of the clone may be older than what was built of the empty ones; cargo goes by the time.
 RUN find . -name '*.rs' -exec touch {} + && \
     cargo build --locked --profile "$PROFILE" ${JOBS:+--jobs "$JOBS"} --bin ollamaflow --bin simulated-backend && \

@@ -65,6 +65,15 @@ class Cluster:
         except CallFailed as failure:
             raise Failure(f"{node}: {failure}") from failure
 
+    def ready(self, node):
+        """Whether the node wants clients; asked as the VIP asks, without a token."""
+        try:
+            answer = call(self.address(node), "GET", "/readyz", timeout_s=5)
+        except CallFailed as failure:
+            raise Failure(f"{node}: {failure}") from failure
+        expect(answer.status == 200, f"{node}: status {answer.status}: {answer.body[:200]!r}")
+        return True
+
     def has(self, node, identifier):
         """Whether the node, by its own state, has the backend."""
         answer = self.ask(node, "GET", f"/v1.0/backends/{identifier}")
@@ -106,12 +115,21 @@ class Cluster:
         expect(len(ids) == 3, f"nodes share an id: {ids}")
         return states
 
-    def wait_until_formed(self):
-        """Waits for `formed` and for docker's health checks, and returns the states."""
-        states = wait_until(self.formed, "three voters with one leader and one catalog")
+    def wait_until_formed(self, why="three voters with one leader and one catalog"):
+        """Waits for `formed` and for every node to be ready for clients, and returns the states."""
+        states = wait_until(self.formed, why, pause_s=0.1)
         for node in NODES:
-            wait_until(lambda node=node: self.compose.health(node) == "healthy", f"docker to find {node} healthy")
+            wait_until(lambda node=node: self.ready(node), f"{node} to be ready")
         return states
+
+    def wait_until_healthy(self, *services):
+        """Waits until docker's own health checks have found out the same."""
+        for service in services:
+            wait_until(
+                lambda service=service: self.compose.health(service) == "healthy",
+                f"docker to find {service} healthy",
+                pause_s=0.5,
+            )
 
     def missing(self):
         """By node, the acknowledged writes that it does not have."""

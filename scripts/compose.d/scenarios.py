@@ -53,12 +53,12 @@ class Scenarios:
         self._compose.up()
         self._cluster.wait_until_formed()
         self._figures.formation.append(time.monotonic() - started)
+        self._cluster.wait_until_healthy("vip", *NODES)
 
     def clients_are_served(self):
         """Every node finds backends of both kinds healthy, and the VIP finds every node."""
         for service in ("vip", *NODES):
             wait_until(lambda service=service: self._served(service), f"an answer through {service}")
-        wait_until(lambda: self._compose.health("vip") == "healthy", "docker to find the VIP healthy")
         with self._load() as load:
             load.wait_for(50)
 
@@ -79,7 +79,7 @@ class Scenarios:
                         pause_s=0.001,
                     )
                     self._figures.convergence.append(time.monotonic() - acknowledged)
-        wait_until(self._cluster.formed, "equal hashes after the writes")
+        self._cluster.wait_until_formed("equal hashes after the writes")
 
     def leader_is_killed(self):
         """SIGKILL; clients notice nothing that one retry does not mend, writes go on, the node comes back."""
@@ -120,7 +120,7 @@ class Scenarios:
         """A node whose disk is lost comes back as another member, and the old one is forgotten."""
         leader = self._cluster.wait_for_leader()
         lost = others(leader)[1]
-        before = self._cluster.formed()
+        before = self._cluster.wait_until_formed()
         with self._load() as load:
             self._compose.stop(lost)
             self._compose.remove(lost)
@@ -128,8 +128,7 @@ class Scenarios:
             for node in others(lost):
                 self._cluster.write(node)
 
-            self._come_back(lost, lambda: self._compose.up(lost))
-            after = self._cluster.formed()
+            after = self._come_back(lost, lambda: self._compose.up(lost))
             load.wait_for(50)
         old, new = before[lost]["NodeId"], after[lost]["NodeId"]
         expect(old != new, f"{lost} took its old id {old} although its disk is empty")
@@ -152,7 +151,8 @@ class Scenarios:
 
     def nothing_is_lost(self):
         """At the end of it all, on each node."""
-        wait_until(self._cluster.formed, "equal hashes at the end")
+        self._cluster.wait_until_formed("equal hashes at the end")
+        self._cluster.wait_until_healthy("vip", *NODES)
         lost = self._cluster.missing()
         expect(not lost, f"acknowledged writes are missing: {lost}")
         print(f"     {len(self._cluster.acknowledged)} acknowledged writes", flush=True)
@@ -173,12 +173,13 @@ class Scenarios:
         return True
 
     def _come_back(self, node, start):
-        """Starts a node and waits until the cluster is whole."""
+        """Starts a node, waits until the cluster is whole, and returns its states."""
         started = time.monotonic()
         start()
         self._cluster.moved(node)
-        self._cluster.wait_until_formed()
+        states = self._cluster.wait_until_formed()
         self._figures.returns.append(time.monotonic() - started)
+        return states
 
     def _partition(self, isolated, load, cut):
         """What must hold while `isolated` is cut off, then heals it and waits until all are equal."""
@@ -195,7 +196,7 @@ class Scenarios:
         load.wait_for(50)
         healed = time.monotonic()
         self._compose.connect(isolated, NETWORK, alias(isolated))
-        wait_until(self._cluster.formed, "equal hashes after the partition")
+        self._cluster.wait_until_formed("equal hashes after the partition")
         self._figures.healing.append(time.monotonic() - healed)
         for identifier in written:
             expect(self._cluster.has(isolated, identifier), f"{isolated} lacks {identifier} after the partition")
