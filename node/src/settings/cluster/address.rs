@@ -101,7 +101,7 @@ impl Parts {
             return Ok(Self { host: address.to_string(), port });
         }
         let (host, port) = match text.split_once(':') {
-            Some((_, rest)) if text.parse::<Ipv6Addr>().is_ok() || rest.parse::<Ipv6Addr>().is_ok() => {
+            Some((_, rest)) if rest.contains(':') && text.bytes().all(is_of_ipv6) => {
                 return Err(ClusterAddressError::Brackets);
             }
             Some((host, port)) => (host, Some(port)),
@@ -118,6 +118,10 @@ impl Parts {
         let port = port.map_or(Ok(DEFAULT_CLUSTER_PORT), parse_port)?;
         Ok(Self { host: host.to_ascii_lowercase(), port })
     }
+}
+
+fn is_of_ipv6(byte: u8) -> bool {
+    byte.is_ascii_hexdigit() || b":.".contains(&byte)
 }
 
 fn parse_port(text: &str) -> Result<u16, ClusterAddressError> {
