@@ -6,8 +6,9 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use ollamaflow_protocol::object::Secret;
 
-use crate::settings::{DEFAULT_FILE, Flags, ListenAddress, MissingFile, Sources};
+use crate::settings::{ClusterFlags, DEFAULT_FILE, Flags, ListenAddress, MissingFile, Sources};
 
 /// What the command line asks for.
 #[derive(Debug, Clone)]
@@ -58,6 +59,31 @@ struct SourceArguments {
     /// Directory of everything the node stores
     #[arg(long, global = true, value_name = "DIR")]
     data_directory: Option<String>,
+    #[command(flatten)]
+    cluster: ClusterArguments,
+}
+
+#[derive(Debug, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Cluster")]
+struct ClusterArguments {
+    /// Address to listen on for other nodes [default: *:43412 with --peers or --join]
+    #[arg(long, global = true, value_name = "ADDR:PORT")]
+    cluster_listen: Option<String>,
+    /// Address under which the other nodes reach this one
+    #[arg(long, global = true, value_name = "HOST:PORT")]
+    advertise: Option<String>,
+    /// All nodes of a new cluster, this one included; the same list on each of them
+    #[arg(long, global = true, value_name = "HOST:PORT,...", value_delimiter = ',')]
+    peers: Option<Vec<String>>,
+    /// Node of the cluster to join, or `invite` to wait until a member adds this node
+    #[arg(long, global = true, value_name = "HOST:PORT")]
+    join: Option<String>,
+    /// Secret that the nodes share; other users of this machine may see it here, but not in a file
+    #[arg(long, global = true, value_name = "SECRET")]
+    cluster_secret: Option<Secret>,
+    /// File with the secret that the nodes share
+    #[arg(long, global = true, value_name = "FILE")]
+    cluster_secret_file: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -121,12 +147,31 @@ pub fn report_usage(error: &clap::Error) -> ExitCode {
 
 impl SourceArguments {
     fn is_empty(&self) -> bool {
-        self.config.is_none() && self.listen.is_none() && self.data_directory.is_none()
+        self.config.is_none()
+            && self.listen.is_none()
+            && self.data_directory.is_none()
+            && self.cluster == ClusterArguments::default()
     }
 
     fn into_sources(self, missing: MissingFile) -> Sources {
         let file = self.config.unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
-        Sources::of_process(file, missing, Flags { listen: self.listen, data_directory: self.data_directory })
+        let (listen, data_directory) = (self.listen, self.data_directory);
+        Sources::of_process(file, missing, Flags { listen, data_directory, cluster: self.cluster.into() })
+    }
+}
+
+// === ClusterArguments ===
+
+impl From<ClusterArguments> for ClusterFlags {
+    fn from(arguments: ClusterArguments) -> Self {
+        Self {
+            listen: arguments.cluster_listen,
+            advertise: arguments.advertise,
+            peers: arguments.peers,
+            join: arguments.join,
+            secret: arguments.cluster_secret,
+            secret_file: arguments.cluster_secret_file,
+        }
     }
 }
 
@@ -172,6 +217,18 @@ mod tests {
     }
 
     #[test]
+    fn the_flags_of_the_cluster_are_settings() {
+        let line = "--cluster-listen *:1 --advertise a:1 --peers a:1,b --peers c --join d \
+                    --cluster-secret s --cluster-secret-file f";
+        let flags = served(line).flags.cluster;
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!((flags.listen, flags.advertise, flags.join), (text("*:1"), text("a:1"), text("d")));
+        assert_eq!(flags.peers, Some(["a:1", "b", "c"].map(str::to_owned).to_vec()));
+        assert_eq!((flags.secret, flags.secret_file), (Some(Secret::new("s")), text("f")));
+        assert_eq!(served("serve").flags.cluster, ClusterFlags::default());
+    }
+
+    #[test]
     fn show_writes_nothing_and_wants_a_named_file_to_exist() {
         let shown = |line: &str| match parsed(line).unwrap() {
             Command::ConfigShow { sources, format } => (sources.missing_file, format),
@@ -191,6 +248,7 @@ mod tests {
             "config check",
             "config check a.json --listen *:1",
             "--port 1",
+            "config check a.json --peers a",
         ] {
             assert_eq!(parsed(line).unwrap_err().exit_code(), 2, "{line}");
         }

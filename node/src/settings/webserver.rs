@@ -145,12 +145,7 @@ pub enum ListenHost {
 impl Webserver {
     /// Where to listen.
     pub fn listen_target(&self) -> ListenTarget {
-        let bare = self.hostname.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-        let host = match bare.unwrap_or(&self.hostname) {
-            "*" | "+" | "0.0.0.0" | "::" => ListenHost::All,
-            name => ListenHost::Name(name.to_owned()),
-        };
-        ListenTarget { host, port: self.port }
+        ListenTarget { host: ListenHost::of(&self.hostname), port: self.port }
     }
 
     /// Threads that serve requests, at least one.
@@ -174,6 +169,19 @@ impl Default for Webserver {
             headers: Headers::default(),
             access_control: AccessControl::default(),
             debug: WebserverDebug::default(),
+        }
+    }
+}
+
+// === ListenHost ===
+
+impl ListenHost {
+    /// The host of a setting: `*`, `+`, `0.0.0.0` and `::` are every address; brackets are dropped.
+    pub(super) fn of(text: &str) -> Self {
+        let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        match bare.unwrap_or(text) {
+            "*" | "+" | "0.0.0.0" | "::" => Self::All,
+            name => Self::Name(name.to_owned()),
         }
     }
 }
