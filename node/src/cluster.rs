@@ -33,6 +33,9 @@ mod store;
 mod types;
 mod upkeep;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

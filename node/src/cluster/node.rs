@@ -49,7 +49,7 @@ pub(super) struct NodeSettings {
 pub(super) struct PeerLink {
     pub(super) client: PeerClient,
     pub(super) advertise: String,
-    pub(super) rejections: Arc<Rejections>,
+    pub(super) rejections: Rejections,
 }
 
 /// Whether a node can do its part.

@@ -59,12 +59,12 @@ impl Cluster {
             .map_err(StartError::System)?;
         let store = on_disk(move || Store::open(&directory)).await??;
         let place = SharedPlace::new(arc_swap::ArcSwap::from_pointee(Place { cluster: None, node: None }));
-        let rejections = Arc::new(Rejections::default());
+        let rejections = Rejections::default();
         let (peers, listening) = match link {
             None => (None, None),
             Some(Link { listener, advertise, secret, tls }) => {
-                let client = PeerClient::start(place.clone(), secret.clone(), tls.clone())
-                    .map_err(|e| StartError::Link(io::Error::other(e)))?;
+                let client = PeerClient::start(place.clone(), secret.clone(), tls.clone(), rejections.clone())
+                    .map_err(StartError::Link)?;
                 let link = PeerLink { client, advertise, rejections: rejections.clone() };
                 (Some(link), Some((listener, secret, tls)))
             }
@@ -118,8 +118,8 @@ pub(super) async fn begin(node: &Arc<Node>, store: Store, claim: Claim) -> Resul
     let mut health = parts.health.clone();
     node.place.store(Arc::new(Place { cluster: Some(cluster.clone()), node: Some(id) }));
     publish(node, &parts.state.current());
-    let network = Network::new(node.link.as_ref().map(|link| link.client.clone()));
     let timing = node.settings.timing;
+    let network = Network::new(node.link.as_ref().map(|link| link.client.clone()), timing.heartbeat);
     let starting = Consensus::start(cluster, id, parts, network, timing);
     let consensus = match node.runtime().spawn(starting).await {
         Ok(started) => Arc::new(started.map_err(StartError::Consensus)?),

@@ -129,7 +129,7 @@ async fn lead(node: &Arc<Node>, consensus: &Consensus) -> Result<(), ClusterErro
     }
     let metrics = consensus.metrics();
     let membership = metrics.membership_config.membership();
-    if membership.is_in_joint_consensus() {
+    if membership.get_joint_config().len() > 1 {
         // A leader that died in the midst of a change left it half done.
         let Ok(_change) = node.changing_membership.try_lock() else { return Ok(()) };
         let Some(last) = membership.get_joint_config().last() else { return Ok(()) };
