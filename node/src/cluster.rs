@@ -7,6 +7,7 @@
 pub mod codec;
 mod error;
 mod interim;
+pub mod network;
 mod status;
 pub mod types;
 
