@@ -103,3 +103,36 @@ impl Resolve for Lookups {
         .boxed_local()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lookup_that_hangs_holds_up_its_own_name_only() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let lookups = Lookups::default();
+            let hangs = lookups.turn("127.0.0.2").unwrap().acquire_owned().await.unwrap();
+            let mut waits = lookups.lookup("127.0.0.2", 2);
+            let other = lookups.lookup("[::1]", 1);
+            tokio::select! {
+                biased;
+                found = &mut waits => panic!("{found:?}"),
+                found = other => assert_eq!(found.unwrap(), ["[::1]:1".parse().unwrap()]),
+            }
+            drop(hangs);
+            assert_eq!(waits.await.unwrap(), ["127.0.0.2:2".parse().unwrap()]);
+        });
+    }
+
+    #[test]
+    fn names_that_are_looked_up_are_bounded_and_forgotten() {
+        let lookups = Lookups::default();
+        let mut turns: Vec<_> =
+            (0..MAX_NAMES).map(|number| lookups.turn(&number.to_string()).unwrap()).collect();
+        assert!(lookups.turn("one more").is_none());
+        turns.pop();
+        lookups.turn("one more").unwrap();
+    }
+}

@@ -33,6 +33,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait for the next bytes of a body.
 const PIECE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Longest wait for a whole body, also if it is thrown away: 64 MiB at 10 Mbit/s.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// How long an unused connection is kept; longer than the client keeps it, so that the client closes.
 const KEEP: Duration = Duration::from_secs(75);
 
@@ -103,24 +106,25 @@ async fn receive(request: HttpRequest, mut payload: web::Payload, gate: web::Dat
     match gate.judge(&request) {
         Verdict::Unproven => {
             let (bytes, time) = COURTESY;
-            let whole = matches!(timeout(time, skip(&mut payload, bytes)).await, Ok(true));
-            unproven(whole)
+            skip(&mut payload, bytes, time).await;
+            unproven()
         }
         Verdict::Repeat(seal, call, run) => {
-            let whole = skip(&mut payload, call.max_body()).await;
-            gate.answer(&seal, StatusCode::CONFLICT, run.into_bytes(), whole).await
+            skip(&mut payload, call.max_body(), BODY_TIMEOUT).await;
+            // It may be a recording: no connection is kept for those.
+            gate.answer(&seal, StatusCode::CONFLICT, run.into_bytes(), false).await
         }
         Verdict::Refuse(seal, call, refusal) => {
-            let whole = skip(&mut payload, call.max_body()).await;
+            let whole = skip(&mut payload, call.max_body(), BODY_TIMEOUT).await;
             gate.refuse(&seal, &refusal, whole).await
         }
-        Verdict::Take(seal, call, head) => match read(&mut payload, &head).await {
-            Ok(body) => gate.serve(&seal, call, head, body).await,
-            Err(Unread::Altered) => {
+        Verdict::Take(seal, call, head) => match timeout(BODY_TIMEOUT, read(&mut payload, &head)).await {
+            Ok(Ok(body)) => gate.serve(&seal, call, head, body).await,
+            Ok(Err(Unread::Altered)) => {
                 gate.rejections.add(Reason::Seal);
-                unproven(false)
+                unproven()
             }
-            Err(Unread::Broken) => unproven(false),
+            Ok(Err(Unread::Broken)) | Err(_) => unproven(),
         },
     }
 }
@@ -194,7 +198,7 @@ impl Gate {
     async fn refuse(&self, seal: &Seal, refusal: &Refusal, whole: bool) -> HttpResponse {
         match codec::encode(refusal) {
             Ok(bytes) => self.answer(seal, StatusCode::FORBIDDEN, bytes, whole).await,
-            Err(_) => unproven(false),
+            Err(_) => unproven(),
         }
     }
 
@@ -233,18 +237,15 @@ fn admit(call: Call, head: &Head, place: &Place) -> Result<(), (Reason, Refusal)
     Ok(())
 }
 
-/// The answer to everyone who proves nothing.
-fn unproven(keep: bool) -> HttpResponse {
-    let mut response = HttpResponse::Forbidden();
-    if !keep {
-        response.force_close();
-    }
-    response.finish()
+/// The answer to everyone who proves nothing, always the same.
+fn unproven() -> HttpResponse {
+    HttpResponse::Forbidden().force_close().finish()
 }
 
 /// Reads the body that the head announces, and not a byte more.
 async fn read(payload: &mut web::Payload, head: &Head) -> Result<Bytes, Unread> {
-    let mut body = BytesMut::new();
+    // The length is proven, and within the call's limit.
+    let mut body = BytesMut::with_capacity(usize::try_from(head.length).unwrap_or_default());
     let mut digesting = Digesting::new();
     while let Some(piece) = next(payload).await {
         let piece = piece?;
@@ -260,16 +261,19 @@ async fn read(payload: &mut web::Payload, head: &Head) -> Result<Bytes, Unread> 
     Ok(body.freeze())
 }
 
-/// Throws a body away. False if it is longer than `limit` or breaks off.
-async fn skip(payload: &mut web::Payload, limit: u64) -> bool {
-    let mut left = limit;
-    while let Some(piece) = next(payload).await {
-        match piece {
-            Ok(piece) if piece.len() as u64 <= left => left -= piece.len() as u64,
-            _ => return false,
+/// Throws a body away. False if it is longer than `limit`, takes longer than `time`, or breaks off.
+async fn skip(payload: &mut web::Payload, limit: u64, time: Duration) -> bool {
+    let pieces = async {
+        let mut left = limit;
+        while let Some(piece) = next(payload).await {
+            match piece {
+                Ok(piece) if piece.len() as u64 <= left => left -= piece.len() as u64,
+                _ => return false,
+            }
         }
-    }
-    true
+        true
+    };
+    timeout(time, pieces).await.unwrap_or(false)
 }
 
 /// The next piece of a body.

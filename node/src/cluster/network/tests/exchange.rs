@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use futures_util::future::join_all;
+use tokio::sync::Notify;
 
 use super::*;
 
@@ -149,6 +150,58 @@ fn a_silent_peer_times_out_and_delays_nobody() {
             }
         };
         tokio::join!(slow, others);
+    });
+}
+
+#[test]
+fn a_peer_that_takes_no_bytes_delays_nobody() {
+    // Nobody accepts: a little of the snapshot fills the socket's buffers.
+    let full = TcpListener::bind("127.0.0.1:0").unwrap();
+    let stuck = Target { address: full.local_addr().unwrap().to_string(), node: Some(3) };
+    let (node, client) = (Node::start(place("home", 2)), client(place("home", 1)));
+    run(async {
+        let body = vec![0; usize::try_from(Call::Snapshot.max_body()).unwrap()];
+        let mut snapshot = std::pin::pin!(client.call(&stuck, Call::Snapshot, body, HANG));
+        let target = node.target(2);
+        let heartbeats = async {
+            for _ in 0..100 {
+                client.call(&target, Call::Append, Vec::new(), HANG).await.unwrap();
+            }
+        };
+        tokio::select! {
+            () = heartbeats => {}
+            outcome = &mut snapshot => panic!("{outcome:?}"),
+        }
+    });
+}
+
+#[test]
+fn a_call_goes_on_for_a_while_after_its_caller_gave_up() {
+    let (begun, goes_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let ended = Arc::new(Notify::new());
+    let service = {
+        let (begun, goes_on, ended) = (Arc::clone(&begun), Arc::clone(&goes_on), Arc::clone(&ended));
+        Answer(move |_| {
+            let (begun, goes_on, ended) = (Arc::clone(&begun), Arc::clone(&goes_on), Arc::clone(&ended));
+            async move {
+                begun.notify_one();
+                goes_on.notified().await;
+                ended.notify_one();
+                Ok(Vec::new())
+            }
+            .boxed()
+        })
+    };
+    let node = Node::with(place("home", 2), service, None);
+    let client = client(place("home", 1));
+    run(async {
+        let target = node.target(2);
+        tokio::select! {
+            outcome = client.call(&target, Call::Append, Vec::new(), HANG) => panic!("{outcome:?}"),
+            () = begun.notified() => {}
+        }
+        goes_on.notify_one();
+        ended.notified().await;
     });
 }
 
