@@ -10,7 +10,7 @@
 //!
 //! # The proof
 //!
-//! Every request carries a [head](head::Head): the caller's cluster and node, the node that it means, both sides'
+//! Every request carries a head (`head`): the caller's cluster and node, the node that it means, both sides'
 //! runs, a counter, the body's length and SHA-256. An HMAC-SHA-256 of it under the cluster's secret is the seal. The
 //! seal is verified before a byte of the body is read, the body against its digest before a byte of it is decoded.
 //! Answers are sealed as well, bound to the request's seal. Whoever cannot prove the secret learns nothing: 403 and
@@ -19,7 +19,7 @@
 //! # Replays
 //!
 //! A run is a random number that means one process, so that recordings become worthless when it ends. The receiver
-//! takes each counter of a sender's run once ([`replay`]), and only requests for its own present run. A caller that
+//! takes each counter of a sender's run once (`replay`), and only requests for its own present run. A caller that
 //! does not know that run yet, or knows an old one, is told it by a sealed 409 and repeats the call.
 
 mod call;

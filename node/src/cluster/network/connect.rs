@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 /// Longest wait for a connection, its name's lookup included, and once more for the TLS handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long an unused connection is kept. Below what the [server](super::server) keeps it, so that this side closes.
+/// How long an unused connection is kept. Below what the server keeps it, so that this side closes.
 const KEEP: Duration = Duration::from_secs(15);
 
 /// Addresses of one name that are tried at most.

@@ -1,7 +1,6 @@
 //! The head of a request: who asks whom, the proof's freshness, and what the body must be.
 
 use std::fmt;
-use std::num::NonZeroU64;
 
 use ollamaflow_protocol::cluster::NodeId;
 use ollamaflow_protocol::id::ClusterId;
@@ -52,8 +51,8 @@ impl Head {
             NO_CLUSTER => None,
             name => Some(name.parse().ok()?),
         };
-        let from = node(fields.next()?)?;
-        let to = node(fields.next()?)?;
+        let from = node(fields.next()?.parse().ok()?);
+        let to = node(fields.next()?.parse().ok()?);
         let sender = parse_run(fields.next()?)?;
         let receiver = parse_run(fields.next()?)?;
         let counter = fields.next()?.parse().ok()?;
@@ -99,10 +98,9 @@ pub(super) fn parse_run(text: &str) -> Option<Run> {
     Run::from_str_radix(text, 16).ok()
 }
 
-/// The node of a text; 0 means none.
-fn node(text: &str) -> Option<Option<NodeId>> {
-    let id: NodeId = text.parse().ok()?;
-    Some(NonZeroU64::new(id).map(NonZeroU64::get))
+/// The node of a number; 0 means none.
+fn node(id: NodeId) -> Option<NodeId> {
+    (id != 0).then_some(id)
 }
 
 #[cfg(test)]

@@ -82,7 +82,7 @@ impl Connection {
     {
         let answer = self.client.call(&self.target, call, body, limit).await;
         let answer = answer.map_err(|error| self.lost(error, call, limit))?;
-        let answer: Result<A, E> = codec::decode(&answer).map_err(|error| unreachable(&error))?;
+        let answer: Result<A, E> = codec::decode(&answer).map_err(|error| Unreachable::new(&error))?;
         answer.map_err(|error| RPCError::RemoteError(RemoteError::new(self.node, error)))
     }
 
@@ -90,7 +90,7 @@ impl Connection {
     fn lost<E: std::error::Error>(&self, error: CallError, call: Call, limit: Duration) -> RaftRpcError<E> {
         match error {
             CallError::Timeout => RPCError::Timeout(self.timeout(call, limit)),
-            other => unreachable(&other),
+            other => RPCError::Unreachable(Unreachable::new(&other)),
         }
     }
 
@@ -173,12 +173,8 @@ pub fn decode_snapshot(body: &[u8]) -> Result<(Vote<NodeId>, Snapshot<TypeConfig
     Ok((vote, Snapshot { meta, snapshot: Box::new(data.to_vec()) }))
 }
 
-fn encode<E: std::error::Error>(request: &impl Serialize) -> Result<Vec<u8>, RaftRpcError<E>> {
-    codec::encode(request).map_err(|error| unreachable(&error))
-}
-
-fn unreachable<E: std::error::Error>(error: &(impl std::error::Error + 'static)) -> RaftRpcError<E> {
-    RPCError::Unreachable(Unreachable::new(error))
+fn encode(request: &impl Serialize) -> Result<Vec<u8>, Unreachable> {
+    codec::encode(request).map_err(|error| Unreachable::new(&error))
 }
 
 fn streaming(error: RaftRpcError<Fatal<NodeId>>) -> StreamingError<TypeConfig, Fatal<NodeId>> {

@@ -1,6 +1,6 @@
 //! What keeps a recorded request from being taken twice.
 //!
-//! Like the anti-replay window of IPsec (RFC 4303, section 3.4.3), one per run of a sender.
+//! Like the anti-replay window of RFC 4303 (section 3.4.3), one per run of a sender.
 
 use std::collections::HashMap;
 
@@ -112,7 +112,6 @@ impl Window {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the remainder is below 1024")]
 const fn place(counter: u64) -> (usize, u64) {
     let index = counter % WIDTH;
     ((index / 64) as usize, 1 << (index % 64))

@@ -1,7 +1,5 @@
 //! Nodes that call each other over loopback sockets, and strangers that try to.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
-
 mod exchange;
 mod proof;
 mod raft;
