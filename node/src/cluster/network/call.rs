@@ -86,6 +86,11 @@ impl Call {
         }
     }
 
+    /// Whether it is one of Raft's own, on which the cluster's life depends.
+    pub(super) const fn is_raft(self) -> bool {
+        matches!(self, Self::Append | Self::Vote | Self::Snapshot | Self::Elect)
+    }
+
     /// Whether it may come from, and go to, a node that has no cluster, and mean whoever listens at an address.
     pub const fn is_open(self) -> bool {
         matches!(self, Self::Hello | Self::Join | Self::Invite)

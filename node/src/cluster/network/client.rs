@@ -167,8 +167,8 @@ impl Courier {
 
     async fn exchange(&self, target: &Target, call: Call, body: &Bytes) -> Result<Vec<u8>, CallError> {
         let uri = self.uri(target, call)?;
-        let lease =
-            self.peers.lease(&target.address).map_err(|error| CallError::Unreachable(error.to_string()))?;
+        let lease = self.peers.lease(&target.address, call);
+        let lease = lease.map_err(|error| CallError::Unreachable(error.to_string()))?;
         let digest = Digest::of(body).await;
         let (mut on_fresh, mut renewed) = (false, false);
         loop {

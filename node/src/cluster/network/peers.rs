@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use super::call::Call;
 use super::head::Run;
 
 /// Addresses that are remembered; one costs a hundred bytes. A cluster has seven members at most, but addresses change.
@@ -11,6 +12,9 @@ const MAX_PEERS: usize = 1024;
 
 /// Calls to one address that may be under way. A peer that hangs must not collect more.
 const MAX_CALLS: usize = 256;
+
+/// Those of them that are kept for Raft, so that clients' proposals cannot stop heartbeats and votes.
+const KEPT_FOR_RAFT: usize = 64;
 
 /// The peers, by address.
 pub(super) struct Peers {
@@ -34,7 +38,7 @@ pub(super) struct Lease(Rc<Peer>);
 /// Why there is no lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum LeaseError {
-    #[error("{MAX_CALLS} calls to it wait already")]
+    #[error("too many calls to it wait already")]
     Calls,
     #[error("calls to {MAX_PEERS} addresses are under way")]
     Peers,
@@ -49,10 +53,10 @@ impl Peers {
     }
 
     /// Begins a call to `address`.
-    pub(super) fn lease(&self, address: &str) -> Result<Lease, LeaseError> {
+    pub(super) fn lease(&self, address: &str, call: Call) -> Result<Lease, LeaseError> {
         let mut known = self.known.borrow_mut();
         if let Some(peer) = known.get(address) {
-            return Lease::new(peer);
+            return Lease::new(peer, call);
         }
         if known.len() >= MAX_PEERS {
             // A peer that is met again gets another run.
@@ -66,15 +70,16 @@ impl Peers {
         let peer =
             Rc::new(Peer { sender, counter: Cell::new(0), receiver: Cell::new(0), calls: Cell::new(0) });
         known.insert(address.into(), Rc::clone(&peer));
-        Lease::new(&peer)
+        Lease::new(&peer, call)
     }
 }
 
 // === impl Lease ===
 
 impl Lease {
-    fn new(peer: &Rc<Peer>) -> Result<Self, LeaseError> {
-        if peer.calls.get() >= MAX_CALLS {
+    fn new(peer: &Rc<Peer>, call: Call) -> Result<Self, LeaseError> {
+        let kept = if call.is_raft() { 0 } else { KEPT_FOR_RAFT };
+        if peer.calls.get() >= MAX_CALLS - kept {
             return Err(LeaseError::Calls);
         }
         peer.calls.set(peer.calls.get() + 1);
@@ -117,26 +122,37 @@ mod tests {
     #[test]
     fn each_peer_has_its_own_run_and_counter() {
         let peers = Peers::new(10);
-        let (one, two) = (peers.lease("one:1").unwrap(), peers.lease("two:1").unwrap());
+        let lease = |address| peers.lease(address, Call::Vote).unwrap();
+        let (one, two) = (lease("one:1"), lease("two:1"));
         assert_ne!(one.sender(), two.sender());
         assert_eq!((one.count(), one.count(), two.count()), (1, 2, 1));
         one.learn(5);
         drop(one);
-        let again = peers.lease("one:1").unwrap();
+        let again = lease("one:1");
         assert_eq!((again.receiver(), again.count(), two.receiver()), (5, 3, 0));
     }
 
     #[test]
-    fn calls_and_peers_are_bounded_and_a_forgotten_peer_gets_another_run() {
+    fn calls_are_bounded_and_proposals_leave_room_for_raft() {
         let peers = Peers::new(10);
-        let mut leases: Vec<_> = (0..MAX_CALLS).map(|_| peers.lease("one:1").unwrap()).collect();
-        assert!(matches!(peers.lease("one:1"), Err(LeaseError::Calls)));
+        let lease = |call| peers.lease("one:1", call);
+        let mut leases: Vec<_> =
+            (0..MAX_CALLS - KEPT_FOR_RAFT).map(|_| lease(Call::Propose).unwrap()).collect();
+        assert!(matches!(lease(Call::Propose), Err(LeaseError::Calls)));
+        leases.extend((0..KEPT_FOR_RAFT).map(|_| lease(Call::Append).unwrap()));
+        assert!(matches!(lease(Call::Append), Err(LeaseError::Calls)));
         leases.pop();
-        let first = peers.lease("one:1").unwrap().sender();
-        leases.clear();
-        leases.extend((0..MAX_PEERS).map(|port| peers.lease(&format!("two:{port}")).unwrap()));
-        assert!(matches!(peers.lease("three:1"), Err(LeaseError::Peers)));
-        leases.clear();
-        assert_ne!(peers.lease("one:1").unwrap().sender(), first);
+        lease(Call::Vote).unwrap();
+    }
+
+    #[test]
+    fn peers_are_bounded_and_a_forgotten_one_gets_another_run() {
+        let peers = Peers::new(10);
+        let lease = |address: &str| peers.lease(address, Call::Vote);
+        let first = lease("one:1").unwrap().sender();
+        let leases: Vec<_> = (0..MAX_PEERS).map(|port| lease(&format!("two:{port}")).unwrap()).collect();
+        assert!(matches!(lease("three:1"), Err(LeaseError::Peers)));
+        drop(leases);
+        assert_ne!(lease("one:1").unwrap().sender(), first);
     }
 }
