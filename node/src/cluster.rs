@@ -8,6 +8,7 @@ pub mod codec;
 mod error;
 mod interim;
 mod status;
+pub(crate) mod store;
 pub mod types;
 
 pub use self::error::ClusterError;
