@@ -51,6 +51,14 @@ impl RaftLogReader<TypeConfig> for LogStore {
     ) -> Result<Vec<Entry<TypeConfig>>, StorageError<NodeId>> {
         self.reader.try_get_log_entries(range).await
     }
+
+    async fn limited_get_log_entries(
+        &mut self,
+        start: u64,
+        end: u64,
+    ) -> Result<Vec<Entry<TypeConfig>>, StorageError<NodeId>> {
+        self.reader.limited_get_log_entries(start, end).await
+    }
 }
 
 impl RaftLogStorage<TypeConfig> for LogStore {
