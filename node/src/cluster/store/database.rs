@@ -199,6 +199,10 @@ fn open_sled(directory: &Path) -> Result<Db, StoreError> {
 fn explain(directory: &Path, error: sled::Error) -> StoreError {
     let path = directory.to_owned();
     match error {
+        // sled repeats an error as a text of its internals: the kind says it better.
+        sled::Error::Io(source) if source.kind() != io::ErrorKind::Other => {
+            StoreError::Disk { path, source: source.kind().into() }
+        }
         sled::Error::Io(source) => StoreError::Disk { path, source },
         error @ sled::Error::Corruption { .. } => {
             StoreError::Damaged { path, detail: error.to_string().to_lowercase() }

@@ -1,5 +1,4 @@
 //! The store against openraft's suite, reopening, large values, damage, failing disks and `kill -9`.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod disk;
 mod faults;
@@ -87,7 +86,11 @@ fn bytes_on_disk(directory: &Path) -> u64 {
     let entries = std::fs::read_dir(directory).unwrap().map(Result::unwrap);
     let sizes = entries.map(|entry| {
         let metadata = entry.metadata().unwrap();
-        if metadata.is_dir() { bytes_on_disk(&entry.path()) } else { metadata.len().max(metadata.blocks() * 512) }
+        if metadata.is_dir() {
+            bytes_on_disk(&entry.path())
+        } else {
+            metadata.len().max(metadata.blocks() * 512)
+        }
     });
     sizes.sum()
 }

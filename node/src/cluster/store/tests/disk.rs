@@ -58,6 +58,7 @@ async fn a_hundred_thousand_writes_leave_less_than_fifty_megabytes() {
 async fn refuses_everything(parts: &mut RaftParts, next: u64) {
     let Health::Failed { reason } = parts.health.borrow().clone() else { panic!("must have failed") };
     assert!(reason.contains("restart this node"), "{reason}");
+    assert!(reason.contains("no storage space"), "{reason}");
     let mut errors = vec![
         parts.log.blocking_append(history(next..=next)).await.unwrap_err(),
         parts.log.save_vote(&Vote::new(9, 1)).await.unwrap_err(),

@@ -12,8 +12,12 @@ use std::time::Duration;
 use ollamaflow_protocol::cluster::{Applied, ClusterState, Command, NodeId, Precondition};
 use openraft::error::{Fatal, RPCError, RaftError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{RPCOption, RaftNetwork, RaftNetworkFactory};
-use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse};
-use openraft::{Config, EntryPayload, OptionalSend, Raft, RaftLogReader as _, Snapshot, SnapshotPolicy, Vote};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse,
+};
+use openraft::{
+    Config, EntryPayload, OptionalSend, Raft, RaftLogReader as _, Snapshot, SnapshotPolicy, Vote,
+};
 
 use super::{blobs, named, normal, open, seed};
 use crate::cluster::store::machine::Applying;
@@ -122,13 +126,14 @@ async fn writes_until_it_is_killed() {
         let _ = write(&raft, seed(0).payload).await;
     }
     // Refused always; when it is applied, so is everything before it.
-    let nothing = Command::DeleteBackend { id: "none".parse().unwrap(), expect: Precondition::Any, force: false };
+    let nothing =
+        Command::DeleteBackend { id: "none".parse().unwrap(), expect: Precondition::Any, force: false };
     assert_eq!(write(&raft, normal(1, nothing).payload).await, None);
     let mut revision = state.current().state.revision();
     loop {
         revision += 1;
         // Now and then one that takes several parts.
-        let name = format!("{revision}-{}", "x".repeat(if revision % 7 == 0 { 50_000 } else { 50 }));
+        let name = format!("{revision}-{}", "x".repeat(if revision.is_multiple_of(7) { 50_000 } else { 50 }));
         let entry = named(fastrand::u64(2..), revision % BACKENDS, name);
         let applied = write(&raft, entry.payload).await;
         assert_eq!(applied.map(|applied| applied.revision), Some(revision));

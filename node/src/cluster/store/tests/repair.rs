@@ -76,7 +76,9 @@ async fn a_lost_or_empty_database_is_never_taken_for_a_new_one() {
         let directory = tempfile::tempdir().unwrap();
         used(directory.path()).await;
         if !keep_summary {
-            summaries(directory.path()).iter().for_each(|path| fs::remove_file(path).unwrap());
+            for path in summaries(directory.path()) {
+                fs::remove_file(path).unwrap();
+            }
         }
         let file = directory.path().join("db");
         let content = fs::read(&file).unwrap();
