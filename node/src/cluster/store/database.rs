@@ -16,7 +16,7 @@ use self::directory::Lock;
 use super::error::StoreError;
 use super::keys::{self, SEGMENT_BYTES, single, tree};
 use super::value::{Parts, Spoiled, seal, unseal};
-use crate::cluster::codec;
+use crate::cluster::codec::{self, CodecError};
 
 /// Memory for pages that were read or written lately, in bytes. The whole of a usual store fits.
 const CACHE_BYTES: u64 = 32 * 1024 * 1024;
@@ -117,9 +117,11 @@ impl Database {
     ) -> Result<Option<T>, StoreError> {
         let Some(sealed) = self.get(&self.singles, key)? else { return Ok(None) };
         let payload = unseal(&sealed).map_err(|Spoiled| self.spoiled(key))?;
-        codec::decode(payload)
-            .map(Some)
-            .map_err(|error| self.damaged(format!("{}: {error}", key.escape_ascii())))
+        match codec::decode(payload) {
+            Ok(value) => Ok(Some(value)),
+            Err(error @ CodecError::Version(_)) => Err(error.into()),
+            Err(error) => Err(self.damaged(format!("{}: {error}", key.escape_ascii()))),
+        }
     }
 
     /// Writes a single value.
