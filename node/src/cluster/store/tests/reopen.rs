@@ -1,13 +1,13 @@
 //! What was answered is there after the store was closed and opened again.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use openraft::storage::{RaftLogStorage as _, RaftLogStorageExt as _, RaftStateMachine as _};
 use openraft::{Entry, EntryPayload, Membership, RaftLogReader as _, Vote};
 
-use super::{bytes_on_disk, history, log_id, open, put};
-use crate::cluster::store::Health;
+use super::{bytes_on_disk, history, log_id, open, put, seed};
+use crate::cluster::store::{Health, Store};
 use crate::cluster::types::Member;
 
 #[tokio::test]
@@ -126,4 +126,26 @@ async fn waiting_for_an_index_ends_when_it_is_applied() {
     parts.commit(history(4..=6)).await;
     assert!(waiting.await.unwrap() >= 5);
     assert_eq!(parts.state.wait_for(6).await.index, 6);
+}
+
+#[tokio::test]
+#[ignore = "prints a time"]
+async fn a_thousand_objects_are_read_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut parts = open(directory.path());
+    for first in (1..=3000).step_by(100) {
+        let entries =
+            (first..first + 100).map(|index| if index == 1 { seed(1) } else { put(index, index % 1000) });
+        parts.commit(entries.collect()).await;
+        if first == 1901 {
+            parts.snapshot().await;
+        }
+    }
+    drop(parts);
+    // Waits for the io thread to let go.
+    drop(Store::open(directory.path()).unwrap());
+    let start = Instant::now();
+    let parts = open(directory.path());
+    println!("a snapshot of 1,000 objects and 1,000 entries after it read in {:?}", start.elapsed());
+    assert_eq!(parts.state().catalog().backends.len(), 1000);
 }
