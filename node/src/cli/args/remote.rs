@@ -15,10 +15,10 @@ use crate::settings::{ClusterAddress, Sources};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Node to talk to")]
 pub(super) struct RemoteArguments {
-    /// URL of the node [default: OLLAMAFLOW_SERVER, or this machine at the port of the settings]
+    /// URL of the node [default: `OLLAMAFLOW_SERVER`, or this machine at the port of the settings]
     #[arg(long, global = true, value_name = "URL")]
     server: Option<String>,
-    /// Admin token [default: OLLAMAFLOW_TOKEN, or the first of AdminBearerTokens of the settings]
+    /// Admin token [default: `OLLAMAFLOW_TOKEN`, or the first of `AdminBearerTokens` of the settings]
     #[arg(long, global = true, value_name = "TOKEN")]
     token: Option<Secret>,
 }

@@ -38,10 +38,11 @@ pub(super) fn status(status: &Status) -> String {
     if let Some(problem) = &status.problem {
         lines.push(("problem", printable(problem)));
     }
-    let mut text: String = lines.iter().map(|(label, value)| format!("{label:<9} {value}\n")).collect();
-    text.push('\n');
-    text.push_str(&members(&status.members));
-    text
+    let mut lines: Vec<String> =
+        lines.into_iter().map(|(label, value)| format!("{label:<9} {value}")).collect();
+    lines.push(String::new());
+    lines.push(members(&status.members));
+    lines.join("\n")
 }
 
 /// A table of the members; the last line has no line break.

@@ -4,7 +4,7 @@ use awc::http::Uri;
 use ollamaflow_protocol::object::Secret;
 
 use super::{Remote, RemoteError};
-use crate::settings::{self, ListenHost, Sources};
+use crate::settings::{self, ListenHost, ListenTarget, Sources, Webserver};
 
 /// Variable of the node's URL.
 const SERVER_VARIABLE: &str = "OLLAMAFLOW_SERVER";
@@ -39,22 +39,7 @@ impl Access {
             return Ok((base_url(server)?, token.clone()));
         }
         let settings = settings::load(self.sources)?.settings;
-        let url = match server {
-            Some(server) => base_url(&server)?,
-            None => {
-                let target = settings.webserver.listen_target();
-                let host = match target.host {
-                    ListenHost::Name(name) if !name.eq_ignore_ascii_case("localhost") => name,
-                    // What listens there listens on this address too.
-                    ListenHost::Name(_) | ListenHost::All => "127.0.0.1".to_owned(),
-                };
-                let host = if host.contains(':') { format!("[{host}]") } else { host };
-                match target.port {
-                    0 => return Err(RemoteError::NoPort),
-                    port => format!("http://{host}:{port}"),
-                }
-            }
-        };
+        let url = server.map_or_else(|| own_url(&settings.webserver), |server| base_url(&server))?;
         let token = token.or_else(|| settings.admin_bearer_tokens.into_iter().next());
         Ok((url, token.ok_or(RemoteError::NoToken)?))
     }
@@ -65,6 +50,18 @@ impl Access {
         let value = variables.rev().find(|(known, _)| known == name)?.1.to_str()?;
         (!value.is_empty()).then(|| value.to_owned())
     }
+}
+
+/// The node that these settings belong to.
+fn own_url(listener: &Webserver) -> Result<String, RemoteError> {
+    let ListenTarget { host, port } = listener.listen_target();
+    let host = match host {
+        ListenHost::Name(name) if name.contains(':') => format!("[{name}]"),
+        ListenHost::Name(name) if !name.eq_ignore_ascii_case("localhost") => name,
+        // What listens there listens on this address too.
+        ListenHost::Name(_) | ListenHost::All => "127.0.0.1".to_owned(),
+    };
+    if port == 0 { Err(RemoteError::NoPort) } else { Ok(format!("http://{host}:{port}")) }
 }
 
 /// Scheme, host and port of a URL without a path; `HOST:PORT` means HTTP.
