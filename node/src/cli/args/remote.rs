@@ -25,13 +25,14 @@ pub(super) struct RemoteArguments {
 
 #[derive(Debug, Args)]
 pub(super) struct ClusterArguments {
-    #[command(flatten)]
-    pub(super) remote: RemoteArguments,
     /// Print the JSON of the node as it is
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
     command: ClusterCommand,
+    // Last, for its heading in the help would go on.
+    #[command(flatten)]
+    pub(super) remote: RemoteArguments,
 }
 
 #[derive(Debug, Subcommand)]
@@ -60,11 +61,11 @@ enum ClusterCommand {
     },
     /// Write a snapshot on the node now
     Snapshot,
-    /// Save the frontends, backends and tokens of the cluster in a file that only you can read
+    /// Save what can be configured in a file that only you can read
     Backup {
         /// The file; it must not exist yet
         file: PathBuf,
-        /// Put secrets into it, in clear; without them a restored backend keeps the secret that it has by then
+        /// Put secrets into it, in clear; without this they are left out
         #[arg(long)]
         include_secrets: bool,
         /// Replace a file of that name
@@ -80,8 +81,6 @@ enum ClusterCommand {
 
 #[derive(Debug, Args)]
 pub(super) struct ApplyArguments {
-    #[command(flatten)]
-    pub(super) remote: RemoteArguments,
     /// JSON with Frontends, Backends or both: a settings file, an export or a backup; - for the standard input
     file: PathBuf,
     /// Delete the objects that are not in the file; a list that it does not have is left alone
@@ -93,6 +92,8 @@ pub(super) struct ApplyArguments {
     /// Pass over properties that the node does not know; otherwise it refuses them
     #[arg(long)]
     lenient: bool,
+    #[command(flatten)]
+    pub(super) remote: RemoteArguments,
 }
 
 // === RemoteArguments ===
@@ -133,7 +134,7 @@ impl From<ClusterCommand> for ClusterAction {
 
 impl ApplyArguments {
     pub(super) fn into_parts(self) -> (RemoteArguments, Apply) {
-        let Self { remote, file, prune, dry_run, lenient } = self;
+        let Self { file, prune, dry_run, lenient, remote } = self;
         (remote, Apply { file, prune, dry_run, lenient })
     }
 }
