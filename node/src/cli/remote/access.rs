@@ -4,7 +4,7 @@ use awc::http::Uri;
 use ollamaflow_protocol::object::Secret;
 
 use super::{Remote, RemoteError};
-use crate::settings::{self, ListenHost, ListenTarget, Sources, Webserver};
+use crate::settings::{self, ListenHost, ListenTarget, Sources};
 
 /// Variable of the node's URL.
 const SERVER_VARIABLE: &str = "OLLAMAFLOW_SERVER";
@@ -39,7 +39,10 @@ impl Access {
             return Ok((base_url(server)?, token.clone()));
         }
         let settings = settings::load(self.sources)?.settings;
-        let url = server.map_or_else(|| own_url(&settings.webserver), |server| base_url(&server))?;
+        let url = match server {
+            Some(server) => base_url(&server),
+            None => own_url(settings.webserver.listen_target()),
+        }?;
         let token = token.or_else(|| settings.admin_bearer_tokens.into_iter().next());
         Ok((url, token.ok_or(RemoteError::NoToken)?))
     }
@@ -52,16 +55,16 @@ impl Access {
     }
 }
 
-/// The node that these settings belong to.
-fn own_url(listener: &Webserver) -> Result<String, RemoteError> {
-    let ListenTarget { host, port } = listener.listen_target();
+/// The URL of the node that listens there, on this machine.
+fn own_url(target: ListenTarget) -> Result<String, RemoteError> {
+    let ListenTarget { host, port } = target;
     let host = match host {
-        ListenHost::Name(name) if name.contains(':') => format!("[{name}]"),
         ListenHost::Name(name) if !name.eq_ignore_ascii_case("localhost") => name,
         // What listens there listens on this address too.
         ListenHost::Name(_) | ListenHost::All => "127.0.0.1".to_owned(),
     };
-    if port == 0 { Err(RemoteError::NoPort) } else { Ok(format!("http://{host}:{port}")) }
+    let target = ListenTarget { host: ListenHost::Name(host), port };
+    if port == 0 { Err(RemoteError::NoPort) } else { Ok(format!("http://{target}")) }
 }
 
 /// Scheme, host and port of a URL without a path; `HOST:PORT` means HTTP.

@@ -215,7 +215,7 @@ impl Rules {
             return listens.then_some(ListenTarget { host: ListenHost::All, port: DEFAULT_CLUSTER_PORT });
         };
         match Parts::of(text) {
-            Ok(Parts { host, port }) => Some(ListenTarget { host: ListenHost::of(&host), port }),
+            Ok(Parts { host, port }) => Some(ListenTarget::new(&host, port)),
             Err(error) => {
                 self.broken("Listen", format!("{error}, but is {text:?}"));
                 None
@@ -235,9 +235,8 @@ impl Rules {
             None => return None,
             // Not guessed: a node that takes itself for another one would harm the cluster.
             Some(_) if !settings.peers.is_empty() => "must be set with Peers: which of them this node is",
-            Some(ListenTarget { host: ListenHost::Name(host), port }) if *port != 0 => {
-                let bracketed = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-                return self.address("Listen", &format!("{bracketed}:{port}"));
+            Some(target) if matches!(target.host, ListenHost::Name(_)) && target.port != 0 => {
+                return self.address("Listen", &target.to_string());
             }
             Some(_) => {
                 "must be set, since Listen does not tell: the HOST:PORT under which the other nodes reach this one"
