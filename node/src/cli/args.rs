@@ -1,5 +1,7 @@
 //! The arguments, by clap, turned into the inputs of the settings.
 
+mod remote;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,6 +10,10 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use ollamaflow_protocol::object::Secret;
 
+use self::remote::{ApplyArguments, ClusterArguments};
+use super::apply::Apply;
+use super::cluster::{AnswerFormat, ClusterAction};
+use super::remote::Access;
 use crate::settings::{ClusterFlags, DEFAULT_FILE, Flags, ListenAddress, MissingFile, Sources};
 
 /// What the command line asks for.
@@ -26,6 +32,22 @@ pub enum Command {
     ConfigCheck {
         /// The file.
         file: PathBuf,
+    },
+    /// Ask a running node about its cluster, or to change it.
+    Cluster {
+        /// Which node.
+        access: Access,
+        /// What.
+        action: ClusterAction,
+        /// How to print the answer.
+        format: AnswerFormat,
+    },
+    /// Put the objects of a file into the catalog of a running node.
+    Apply {
+        /// Which node.
+        access: Access,
+        /// What.
+        apply: Apply,
     },
 }
 
@@ -60,12 +82,12 @@ struct SourceArguments {
     #[arg(long, global = true, value_name = "DIR")]
     data_directory: Option<String>,
     #[command(flatten)]
-    cluster: ClusterArguments,
+    cluster: MembershipArguments,
 }
 
 #[derive(Debug, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Cluster")]
-struct ClusterArguments {
+struct MembershipArguments {
     /// Address to listen on for other nodes [default: *:43412 with --peers or --join]
     #[arg(long, global = true, value_name = "ADDR:PORT")]
     cluster_listen: Option<String>,
@@ -93,6 +115,10 @@ enum TopCommand {
     /// Look at settings without running a node
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look at the cluster of a running node, or change it
+    Cluster(ClusterArguments),
+    /// Put the frontends and backends of a file into the catalog of a running node, all or none
+    Apply(ApplyArguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -119,11 +145,17 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, c
     match command.unwrap_or(TopCommand::Serve) {
         TopCommand::Serve => Ok(Command::Serve(source.into_sources(MissingFile::Create))),
         TopCommand::Config(ConfigCommand::Show { json }) => {
-            // A file that was named is meant to exist; the default one need not.
-            let missing =
-                if source.config.is_some() { MissingFile::Refuse } else { MissingFile::UseDefaults };
             let format = if json { ShowFormat::Json } else { ShowFormat::Text };
-            Ok(Command::ConfigShow { sources: source.into_sources(missing), format })
+            Ok(Command::ConfigShow { sources: source.into_read_sources(), format })
+        }
+        TopCommand::Cluster(arguments) => {
+            let (remote, action, format) = arguments.into_parts();
+            let access = remote.into_access(source.into_read_sources());
+            Ok(Command::Cluster { access, action, format })
+        }
+        TopCommand::Apply(arguments) => {
+            let (remote, apply) = arguments.into_parts();
+            Ok(Command::Apply { access: remote.into_access(source.into_read_sources()), apply })
         }
         TopCommand::Config(ConfigCommand::Check { file }) if source.is_empty() => {
             Ok(Command::ConfigCheck { file })
@@ -150,7 +182,13 @@ impl SourceArguments {
         self.config.is_none()
             && self.listen.is_none()
             && self.data_directory.is_none()
-            && self.cluster == ClusterArguments::default()
+            && self.cluster == MembershipArguments::default()
+    }
+
+    /// For commands that write no settings. A file that was named is meant to exist; the default one need not.
+    fn into_read_sources(self) -> Sources {
+        let missing = if self.config.is_some() { MissingFile::Refuse } else { MissingFile::UseDefaults };
+        self.into_sources(missing)
     }
 
     fn into_sources(self, missing: MissingFile) -> Sources {
@@ -160,10 +198,10 @@ impl SourceArguments {
     }
 }
 
-// === ClusterArguments ===
+// === MembershipArguments ===
 
-impl From<ClusterArguments> for ClusterFlags {
-    fn from(arguments: ClusterArguments) -> Self {
+impl From<MembershipArguments> for ClusterFlags {
+    fn from(arguments: MembershipArguments) -> Self {
         Self {
             listen: arguments.cluster_listen,
             advertise: arguments.advertise,
@@ -239,6 +277,53 @@ mod tests {
     }
 
     #[test]
+    fn the_commands_for_a_running_node_say_what_which_and_how() {
+        let cluster = |line: &str| match parsed(line).unwrap() {
+            Command::Cluster { access, action, format } => (access, action, format),
+            other => panic!("{line} is {other:?}"),
+        };
+        let (access, action, format) = cluster("cluster status --json --server http://a:1 --token t");
+        assert_eq!((access.server.as_deref(), access.token), (Some("http://a:1"), Some(Secret::new("t"))));
+        assert_eq!((action, format), (ClusterAction::Status, AnswerFormat::Json));
+        assert_eq!(access.sources.missing_file, MissingFile::UseDefaults);
+        let (access, action, format) = cluster("--config c.json cluster --server b members");
+        assert_eq!((access.server.as_deref(), access.token), (Some("b"), None));
+        assert_eq!((action, format), (ClusterAction::Members, AnswerFormat::Text));
+        assert_eq!(access.sources.missing_file, MissingFile::Refuse);
+        for (line, expected) in [
+            ("cluster add Node4", ClusterAction::Add { address: "node4:43412".to_owned() }),
+            ("cluster remove 3", ClusterAction::Remove { id: 3 }),
+            ("cluster transfer-leader", ClusterAction::TransferLeader { to: None }),
+            ("cluster transfer-leader 2", ClusterAction::TransferLeader { to: Some(2) }),
+            ("cluster snapshot", ClusterAction::Snapshot),
+            ("cluster restore -", ClusterAction::Restore { file: "-".into() }),
+            (
+                "cluster backup b.json --include-secrets",
+                ClusterAction::Backup { file: "b.json".into(), include_secrets: true, force: false },
+            ),
+            (
+                "cluster backup --force b.json",
+                ClusterAction::Backup { file: "b.json".into(), include_secrets: false, force: true },
+            ),
+        ] {
+            assert_eq!(cluster(line).1, expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn apply_takes_a_file_and_switches() {
+        let applied = |line: &str| match parsed(line).unwrap() {
+            Command::Apply { access, apply } => (access.server, apply),
+            other => panic!("{line} is {other:?}"),
+        };
+        let plain = Apply { file: "-".into(), prune: false, dry_run: false, lenient: false };
+        assert_eq!(applied("apply -"), (None, plain));
+        let all = Apply { file: "a.json".into(), prune: true, dry_run: true, lenient: true };
+        let line = "apply --server c --prune a.json --dry-run --lenient";
+        assert_eq!(applied(line), (Some("c".to_owned()), all));
+    }
+
+    #[test]
     fn misuse_is_a_usage_error() {
         for line in [
             "--listen localhost",
@@ -249,10 +334,15 @@ mod tests {
             "config check a.json --listen *:1",
             "--port 1",
             "config check a.json --peers a",
+            "cluster",
+            "cluster add *:43412",
+            "cluster remove one",
+            "cluster backup",
+            "apply",
         ] {
             assert_eq!(parsed(line).unwrap_err().exit_code(), 2, "{line}");
         }
-        for line in ["--help", "--version", "config show --help"] {
+        for line in ["--help", "--version", "config show --help", "cluster --help", "apply --help"] {
             assert_eq!(parsed(line).unwrap_err().exit_code(), 0, "{line}");
         }
     }

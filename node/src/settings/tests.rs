@@ -239,6 +239,8 @@ fn a_variable_that_names_no_setting_is_reported_once_and_an_empty_one_is_absent(
         .env("OLLAMAFLOW_WEBSERVER", "{}")
         .env("OLLAMAFLOW_WEBSERVER__PORT", "")
         .env("OLLAMAFLOW_BIN", "/bin/ollamaflow")
+        .env("OLLAMAFLOW_SERVER", "http://node1:43411")
+        .env("OLLAMAFLOW_TOKEN", "t")
         .env("OLLAMAFLOWER", "1")
         .env("HOME", "/root")
         .loaded();

@@ -90,6 +90,10 @@ pub(super) struct Parts {
 impl Parts {
     pub(super) fn of(text: &str) -> Result<Self, ClusterAddressError> {
         let text = text.trim();
+        // A URL or a path: its colon is not the one in front of a port.
+        if text.contains('/') {
+            return Err(ClusterAddressError::Host);
+        }
         if let Some(rest) = text.strip_prefix('[') {
             let (literal, rest) = rest.split_once(']').ok_or(ClusterAddressError::Brackets)?;
             let address: Ipv6Addr = literal.parse().map_err(|_| ClusterAddressError::Brackets)?;

@@ -123,7 +123,7 @@ impl ClusterSettings {
         let listens =
             given(self.listen.as_deref()).is_some() || !self.peers.is_empty() || join != Join::Absent;
         let listen = rules.listen(given(self.listen.as_deref()), listens);
-        let advertise = rules.advertise(given(self.advertise.as_deref()), listen.as_ref());
+        let advertise = rules.advertise(self, listen.as_ref());
         if advertise.is_some() && !listens {
             rules.broken("Advertise", "must not be set alone: nothing listens without Listen, Peers or Join");
         }
@@ -215,7 +215,7 @@ impl Rules {
             return listens.then_some(ListenTarget { host: ListenHost::All, port: DEFAULT_CLUSTER_PORT });
         };
         match Parts::of(text) {
-            Ok(Parts { host, port }) => Some(ListenTarget { host: ListenHost::of(&host), port }),
+            Ok(Parts { host, port }) => Some(ListenTarget::new(&host, port)),
             Err(error) => {
                 self.broken("Listen", format!("{error}, but is {text:?}"));
                 None
@@ -223,20 +223,27 @@ impl Rules {
         }
     }
 
-    fn advertise(&mut self, text: Option<&str>, listen: Option<&ListenTarget>) -> Option<ClusterAddress> {
-        match (text, listen) {
-            (Some(text), _) => self.address("Advertise", text),
-            (None, Some(ListenTarget { host: ListenHost::Name(host), port })) if *port != 0 => {
-                let bracketed = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-                self.address("Listen", &format!("{bracketed}:{port}"))
-            }
-            (None, Some(_)) => {
-                let reason = "must be set, since Listen does not tell: the HOST:PORT under which the other nodes reach this one";
-                self.broken("Advertise", reason);
-                None
-            }
-            (None, None) => None,
+    fn advertise(
+        &mut self,
+        settings: &ClusterSettings,
+        listen: Option<&ListenTarget>,
+    ) -> Option<ClusterAddress> {
+        if let Some(text) = given(settings.advertise.as_deref()) {
+            return self.address("Advertise", text);
         }
+        let reason = match listen {
+            None => return None,
+            // Not guessed: a node that takes itself for another one would harm the cluster.
+            Some(_) if !settings.peers.is_empty() => "must be set with Peers: which of them this node is",
+            Some(target) if matches!(target.host, ListenHost::Name(_)) && target.port != 0 => {
+                return self.address("Listen", &target.to_string());
+            }
+            Some(_) => {
+                "must be set, since Listen does not tell: the HOST:PORT under which the other nodes reach this one"
+            }
+        };
+        self.broken("Advertise", reason);
+        None
     }
 
     fn address(&mut self, setting: &str, text: &str) -> Option<ClusterAddress> {

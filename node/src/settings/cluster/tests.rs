@@ -150,8 +150,10 @@ fn peers_are_distinct_addresses_and_not_too_many() {
 
 #[test]
 fn a_peer_says_which_of_them_it_is() {
-    let errors = problems(&ClusterSettings { advertise: None, ..peers(&["a", "b"]) });
-    assert!(errors[0].starts_with("Cluster.Advertise must be set"), "{errors:?}");
+    for listen in [None, text("a:43412")] {
+        let errors = problems(&ClusterSettings { advertise: None, listen, ..peers(&["a", "b"]) });
+        assert_eq!(errors, ["Cluster.Advertise must be set with Peers: which of them this node is"]);
+    }
     let errors = problems(&ClusterSettings { advertise: text("a:1"), ..peers(&["a", "b"]) });
     assert_eq!(errors, ["Cluster.Advertise must be one of Peers, but a:1 is not"]);
 }
