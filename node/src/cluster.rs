@@ -3,13 +3,231 @@
 //! In: commands from the admin API. Out: the [`ClusterState`] that this node has applied, and who the members are.
 //! Raft (openraft) orders the commands, [`store`] keeps them (sled), [`network`] carries them between nodes. What
 //! a command means is `protocol`'s to say. A node alone is a cluster of one.
+//!
+//! ```text
+//! admin -> Cluster -> proposing -(here or by one call)-> leading -> consensus -> store
+//!                                                           ^            |
+//! peers -> network -> handler ------------------------------+            v
+//!                                                          subscribers <- applied state
+//! ```
+//!
+//! [`start`] finds the node's place on the disk or has [`forming`] get one; [`upkeep`] sees to what a member needs
+//! afterwards.
 
-pub mod codec;
+mod codec;
+mod consensus;
+mod errand;
 mod error;
-mod interim;
+mod forming;
+mod greeting;
+mod handler;
+mod leading;
+mod network;
+mod node;
+mod proposing;
+mod report;
+mod settings;
+mod start;
 mod status;
-pub mod types;
+mod store;
+mod types;
+mod upkeep;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ollamaflow_protocol::cluster::{Applied, ClusterState, Command, NodeId};
+use tokio::sync::watch;
 
 pub use self::error::ClusterError;
-pub use self::interim::{Cluster, Committed, Snapshot};
+pub use self::network::{PeerSecret, PeerTls, PeerTlsError, Reason, Rejections, SecretError};
+pub use self::settings::{ClusterSettings, Link, Seed, Start, Timing};
+pub use self::start::StartError;
 pub use self::status::{MemberStatus, Role, Status};
+pub use self::store::StoreError;
+
+use self::consensus::Leadership;
+use self::errand::{Done, Errand};
+use self::network::{Call, CallError, Target};
+use self::node::Node;
+use self::start::Server;
+
+/// Longest wait for an invited node to have its vote.
+const INVITATION_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Longest wait for the consensus to end: it waits for its disk.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A node's part in the cluster. Clones share it.
+#[derive(Clone)]
+pub struct Cluster(Arc<Parts>);
+
+struct Parts {
+    node: Arc<Node>,
+    server: Option<Server>,
+}
+
+/// The applied state and its place in the log.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// Index of the last applied entry.
+    pub index: u64,
+    /// The state after it.
+    pub state: ClusterState,
+}
+
+/// A change that is made, and applied on this node.
+#[derive(Debug, Clone)]
+pub struct Committed {
+    /// What it did.
+    pub applied: Applied,
+    /// The state of this node, which has it.
+    pub state: ClusterState,
+}
+
+// === Cluster ===
+
+impl Cluster {
+    fn new(node: Arc<Node>, server: Option<Server>) -> Self {
+        Self(Arc::new(Parts { node, server }))
+    }
+
+    /// The state that this node has applied.
+    pub fn state(&self) -> ClusterState {
+        self.0.node.state()
+    }
+
+    /// Tells when another state was applied.
+    pub fn subscribe(&self) -> watch::Receiver<Snapshot> {
+        self.0.node.applied.subscribe()
+    }
+
+    /// Makes a change: on this node if it leads, otherwise through the leader. Answers when a quorum has it on disk
+    /// and this node has applied it. `by` is the name of the admin token that asked.
+    pub async fn propose(&self, by: &str, command: Command) -> Result<Committed, ClusterError> {
+        proposing::propose(&self.0.node, by, command).await
+    }
+
+    /// The state of this node, once it has everything that was confirmed before this call.
+    pub async fn linearizable(&self) -> Result<ClusterState, ClusterError> {
+        proposing::linearizable(&self.0.node).await
+    }
+
+    /// The id of this node; none while it has none.
+    pub fn node_id(&self) -> Option<NodeId> {
+        self.0.node.place.load().node
+    }
+
+    /// The leader that this node follows, or itself.
+    pub fn leader(&self) -> Option<NodeId> {
+        match self.0.node.consensus()?.leadership() {
+            Leadership::Here => self.node_id(),
+            Leadership::At { node, .. } => Some(node),
+            Leadership::Nowhere => None,
+        }
+    }
+
+    /// The cluster as this node sees it.
+    pub fn status(&self) -> Status {
+        report::report(&self.0.node)
+    }
+
+    /// Calls of peers that were rejected since the start; none for a node without a cluster listener.
+    pub fn rejections(&self) -> Option<&Rejections> {
+        self.0.node.link.as_ref().map(|link| &link.rejections)
+    }
+
+    /// Why this node cannot do its part, in a sentence; none if it can. A node without a leader can: it proxies.
+    pub fn unfit(&self) -> Option<String> {
+        report::unfit(&self.0.node)
+    }
+
+    /// Invites the node without a cluster that listens at `address`; answers when it votes.
+    pub async fn add(&self, _by: &str, address: &str) -> Result<NodeId, ClusterError> {
+        let node = &self.0.node;
+        node.member()?;
+        let link = node.link.as_ref().ok_or_else(|| {
+            ClusterError::Membership(
+                "this node has no cluster listener: start it with --cluster-listen".to_owned(),
+            )
+        })?;
+        let target = Target { address: address.to_owned(), node: None };
+        let body = codec::encode(&link.advertise).map_err(|e| consensus::failed(&e))?;
+        let answer = link.client.call(&target, Call::Invite, body, Duration::from_secs(2)).await;
+        let answer = answer.map_err(|e: CallError| {
+            ClusterError::Membership(format!("the node at {address} cannot be invited: {e}"))
+        })?;
+        codec::decode::<Result<(), ClusterError>>(&answer).map_err(|e| consensus::failed(&e))??;
+        let deadline = Instant::now() + INVITATION_TIMEOUT;
+        let mut applied = self.subscribe();
+        loop {
+            let consensus = node.member()?;
+            let members = consensus.members();
+            let voters = consensus.voters();
+            let added = members.iter().find(|(id, member)| member.address == address && voters.contains(id));
+            if let Some((id, _)) = added {
+                return Ok(*id);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(ClusterError::Membership(format!(
+                    "the node at {address} was invited and has no vote yet: see the members in a moment"
+                )));
+            }
+            // Changes of the membership alone do not change the state: look again soon in any case.
+            let _ = tokio::time::timeout(left.min(Duration::from_millis(100)), applied.changed()).await;
+        }
+    }
+
+    /// Takes a member's vote, then the member, then its id.
+    pub async fn remove(&self, _by: &str, id: NodeId) -> Result<(), ClusterError> {
+        match proposing::at_leader(&self.0.node, Errand::Remove(id)).await? {
+            Done::Removed => Ok(()),
+            other => Err(proposing::unexpected(&other)),
+        }
+    }
+
+    /// Hands the leadership to that voter, or to the one that has most of the log; answers who leads.
+    pub async fn transfer_leader(&self, to: Option<NodeId>) -> Result<NodeId, ClusterError> {
+        match proposing::at_leader(&self.0.node, Errand::Transfer(to)).await? {
+            Done::Transferred(leader) => Ok(leader),
+            other => Err(proposing::unexpected(&other)),
+        }
+    }
+
+    /// Writes a snapshot of this node's state now; answers the index of its last entry.
+    pub async fn snapshot(&self) -> Result<u64, ClusterError> {
+        let consensus = self.0.node.member()?;
+        consensus.snapshot().await
+    }
+
+    /// Hands the leadership over, if this node has it and another one can take it. To be done before the node
+    /// stops serving, so that writes go on elsewhere.
+    pub async fn hand_over(&self) {
+        let node = &self.0.node;
+        let Ok(consensus) = node.member() else { return };
+        if consensus.leadership() == Leadership::Here
+            && consensus.voters().len() > 1
+            && let Err(e) = leading::transfer(node, consensus, None).await
+        {
+            tracing::warn!(error = %e, "the leadership could not be handed over; the others will elect a leader");
+        }
+    }
+
+    /// Ends the consensus and closes the store.
+    pub async fn stop(&self) {
+        if let Some(Server(server)) = &self.0.server {
+            server.stop(false).await;
+        }
+        if let Some(consensus) = self.0.node.consensus() {
+            let ended = tokio::time::timeout(SHUTDOWN_TIMEOUT, consensus.raft().shutdown()).await;
+            if ended.is_err() {
+                tracing::warn!("the consensus did not end in time");
+            }
+        }
+        self.0.node.end_runtime();
+    }
+}

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use ollamaflow::app;
 use ollamaflow::cli::config::{self, Verdict};
-use ollamaflow::cli::{self, Command, healthcheck};
+use ollamaflow::cli::{self, Command, apply, cluster, healthcheck};
 use ollamaflow::settings::{self, FirstRun, MissingFile, Sources};
 
 fn main() -> ExitCode {
@@ -17,6 +17,10 @@ fn main() -> ExitCode {
             exit_code(config::show(sources, format, &mut out, &mut err))
         }
         Ok(Command::ConfigCheck { file }) => exit_code(config::check(file, &mut out, &mut err)),
+        Ok(Command::Cluster { access, action, format }) => {
+            exit_code(cluster::run(access, action, format, &mut out, &mut err))
+        }
+        Ok(Command::Apply { access, apply }) => exit_code(apply::run(access, &apply, &mut out, &mut err)),
         Ok(Command::Healthcheck(sources)) => exit_code(healthcheck::run(sources, &mut out, &mut err)),
         Err(e) => cli::report_usage(&e),
     }

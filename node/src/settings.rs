@@ -4,6 +4,7 @@
 //! its place. Knows nothing about the parts that use the settings, and logs nothing: what there is to say is
 //! returned.
 
+mod cluster;
 mod environment;
 mod file;
 mod inert;
@@ -19,11 +20,17 @@ use ollamaflow_protocol::object::validate::non_empty;
 use ollamaflow_protocol::object::{Backend, Frontend, Secret};
 use serde::{Deserialize, Serialize};
 
+pub use self::cluster::{
+    ClusterAddress, ClusterAddressError, ClusterPlan, ClusterSettings, ClusterStart, ClusterTiming,
+    ClusterTls, ClusterTlsSettings, DEFAULT_CLUSTER_PORT,
+};
 pub use self::layers::{Origin, Origins};
 pub use self::load::load;
 pub use self::logging::{Logging, SyslogServer};
 pub use self::outcome::{FirstRun, Loaded, Problem, SettingsError};
-pub use self::sources::{DEFAULT_FILE, Flags, ListenAddress, ListenAddressError, MissingFile, Sources};
+pub use self::sources::{
+    ClusterFlags, DEFAULT_FILE, Flags, ListenAddress, ListenAddressError, MissingFile, Sources,
+};
 pub use self::traffic::{HealthCheck, Upstream};
 pub use self::webserver::{
     AccessControl, AccessMode, Headers, Io, ListenHost, ListenTarget, Ssl, Webserver, WebserverDebug,
@@ -41,6 +48,8 @@ pub struct Settings {
     pub health_check: HealthCheck,
     /// How connections to backends are made and kept.
     pub upstream: Upstream,
+    /// The other nodes.
+    pub cluster: ClusterSettings,
     /// Directory of everything the node stores.
     #[serde(deserialize_with = "non_empty")]
     pub data_directory: String,
@@ -68,6 +77,7 @@ impl Default for Settings {
             webserver: Webserver::default(),
             health_check: HealthCheck::default(),
             upstream: Upstream::default(),
+            cluster: ClusterSettings::default(),
             data_directory: "./data".to_owned(),
             database_filename: "./ollamaflow.db".to_owned(),
             admin_bearer_tokens: Vec::new(),

@@ -1,13 +1,20 @@
 //! The arguments, by clap, turned into the inputs of the settings.
 
+mod remote;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use ollamaflow_protocol::object::Secret;
 
-use crate::settings::{DEFAULT_FILE, Flags, ListenAddress, MissingFile, Sources};
+use self::remote::{ApplyArguments, ClusterArguments};
+use super::apply::Apply;
+use super::cluster::{AnswerFormat, ClusterAction};
+use super::remote::Access;
+use crate::settings::{ClusterFlags, DEFAULT_FILE, Flags, ListenAddress, MissingFile, Sources};
 
 /// What the command line asks for.
 #[derive(Debug, Clone)]
@@ -25,6 +32,22 @@ pub enum Command {
     ConfigCheck {
         /// The file.
         file: PathBuf,
+    },
+    /// Ask a running node about its cluster, or to change it.
+    Cluster {
+        /// Which node.
+        access: Access,
+        /// What.
+        action: ClusterAction,
+        /// How to print the answer.
+        format: AnswerFormat,
+    },
+    /// Put the objects of a file into the catalog of a running node.
+    Apply {
+        /// Which node.
+        access: Access,
+        /// What.
+        apply: Apply,
     },
     /// Ask the node on this machine whether it is ready.
     Healthcheck(Sources),
@@ -60,6 +83,31 @@ struct SourceArguments {
     /// Directory of everything the node stores
     #[arg(long, global = true, value_name = "DIR")]
     data_directory: Option<String>,
+    #[command(flatten)]
+    cluster: MembershipArguments,
+}
+
+#[derive(Debug, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Cluster")]
+struct MembershipArguments {
+    /// Address to listen on for other nodes [default: *:43412 with --peers or --join]
+    #[arg(long, global = true, value_name = "ADDR:PORT")]
+    cluster_listen: Option<String>,
+    /// Address under which the other nodes reach this one
+    #[arg(long, global = true, value_name = "HOST:PORT")]
+    advertise: Option<String>,
+    /// All nodes of a new cluster, this one included; the same list on each of them
+    #[arg(long, global = true, value_name = "HOST:PORT,...", value_delimiter = ',')]
+    peers: Option<Vec<String>>,
+    /// Node of the cluster to join, or `invite` to wait until a member adds this node
+    #[arg(long, global = true, value_name = "HOST:PORT")]
+    join: Option<String>,
+    /// Secret that the nodes share; other users of this machine may see it here, but not in a file
+    #[arg(long, global = true, value_name = "SECRET")]
+    cluster_secret: Option<Secret>,
+    /// File with the secret that the nodes share
+    #[arg(long, global = true, value_name = "FILE")]
+    cluster_secret_file: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -69,6 +117,10 @@ enum TopCommand {
     /// Look at settings without running a node
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look at the cluster of a running node, or change it
+    Cluster(ClusterArguments),
+    /// Put the frontends and backends of a file into the catalog of a running node, all or none
+    Apply(ApplyArguments),
     /// Ask the node on this machine whether it is ready: exit code 0 if it is
     Healthcheck,
 }
@@ -97,11 +149,17 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, c
     match command.unwrap_or(TopCommand::Serve) {
         TopCommand::Serve => Ok(Command::Serve(source.into_sources(MissingFile::Create))),
         TopCommand::Config(ConfigCommand::Show { json }) => {
-            // A file that was named is meant to exist; the default one need not.
-            let missing =
-                if source.config.is_some() { MissingFile::Refuse } else { MissingFile::UseDefaults };
             let format = if json { ShowFormat::Json } else { ShowFormat::Text };
-            Ok(Command::ConfigShow { sources: source.into_sources(missing), format })
+            Ok(Command::ConfigShow { sources: source.into_read_sources(), format })
+        }
+        TopCommand::Cluster(arguments) => {
+            let (remote, action, format) = arguments.into_parts();
+            let access = remote.into_access(source.into_read_sources());
+            Ok(Command::Cluster { access, action, format })
+        }
+        TopCommand::Apply(arguments) => {
+            let (remote, apply) = arguments.into_parts();
+            Ok(Command::Apply { access: remote.into_access(source.into_read_sources()), apply })
         }
         TopCommand::Config(ConfigCommand::Check { file }) if source.is_empty() => {
             Ok(Command::ConfigCheck { file })
@@ -110,7 +168,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, c
             let message = "config check looks at the named file alone: leave the other flags out";
             Err(Arguments::command().error(ErrorKind::ArgumentConflict, message))
         }
-        TopCommand::Healthcheck => Ok(Command::Healthcheck(source.into_sources(MissingFile::UseDefaults))),
+        TopCommand::Healthcheck => Ok(Command::Healthcheck(source.into_read_sources())),
     }
 }
 
@@ -126,12 +184,37 @@ pub fn report_usage(error: &clap::Error) -> ExitCode {
 
 impl SourceArguments {
     fn is_empty(&self) -> bool {
-        self.config.is_none() && self.listen.is_none() && self.data_directory.is_none()
+        self.config.is_none()
+            && self.listen.is_none()
+            && self.data_directory.is_none()
+            && self.cluster == MembershipArguments::default()
+    }
+
+    /// For commands that write no settings. A file that was named is meant to exist; the default one need not.
+    fn into_read_sources(self) -> Sources {
+        let missing = if self.config.is_some() { MissingFile::Refuse } else { MissingFile::UseDefaults };
+        self.into_sources(missing)
     }
 
     fn into_sources(self, missing: MissingFile) -> Sources {
         let file = self.config.unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
-        Sources::of_process(file, missing, Flags { listen: self.listen, data_directory: self.data_directory })
+        let (listen, data_directory) = (self.listen, self.data_directory);
+        Sources::of_process(file, missing, Flags { listen, data_directory, cluster: self.cluster.into() })
+    }
+}
+
+// === MembershipArguments ===
+
+impl From<MembershipArguments> for ClusterFlags {
+    fn from(arguments: MembershipArguments) -> Self {
+        Self {
+            listen: arguments.cluster_listen,
+            advertise: arguments.advertise,
+            peers: arguments.peers,
+            join: arguments.join,
+            secret: arguments.cluster_secret,
+            secret_file: arguments.cluster_secret_file,
+        }
     }
 }
 
@@ -177,6 +260,18 @@ mod tests {
     }
 
     #[test]
+    fn the_flags_of_the_cluster_are_settings() {
+        let line = "--cluster-listen *:1 --advertise a:1 --peers a:1,b --peers c --join d \
+                    --cluster-secret s --cluster-secret-file f";
+        let flags = served(line).flags.cluster;
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!((flags.listen, flags.advertise, flags.join), (text("*:1"), text("a:1"), text("d")));
+        assert_eq!(flags.peers, Some(["a:1", "b", "c"].map(str::to_owned).to_vec()));
+        assert_eq!((flags.secret, flags.secret_file), (Some(Secret::new("s")), text("f")));
+        assert_eq!(served("serve").flags.cluster, ClusterFlags::default());
+    }
+
+    #[test]
     fn show_writes_nothing_and_wants_a_named_file_to_exist() {
         let shown = |line: &str| match parsed(line).unwrap() {
             Command::ConfigShow { sources, format } => (sources.missing_file, format),
@@ -184,6 +279,53 @@ mod tests {
         };
         assert_eq!(shown("config show"), (MissingFile::UseDefaults, ShowFormat::Text));
         assert_eq!(shown("config show --json --config a.json"), (MissingFile::Refuse, ShowFormat::Json));
+    }
+
+    #[test]
+    fn the_commands_for_a_running_node_say_what_which_and_how() {
+        let cluster = |line: &str| match parsed(line).unwrap() {
+            Command::Cluster { access, action, format } => (access, action, format),
+            other => panic!("{line} is {other:?}"),
+        };
+        let (access, action, format) = cluster("cluster status --json --server http://a:1 --token t");
+        assert_eq!((access.server.as_deref(), access.token), (Some("http://a:1"), Some(Secret::new("t"))));
+        assert_eq!((action, format), (ClusterAction::Status, AnswerFormat::Json));
+        assert_eq!(access.sources.missing_file, MissingFile::UseDefaults);
+        let (access, action, format) = cluster("--config c.json cluster --server b members");
+        assert_eq!((access.server.as_deref(), access.token), (Some("b"), None));
+        assert_eq!((action, format), (ClusterAction::Members, AnswerFormat::Text));
+        assert_eq!(access.sources.missing_file, MissingFile::Refuse);
+        for (line, expected) in [
+            ("cluster add Node4", ClusterAction::Add { address: "node4:43412".to_owned() }),
+            ("cluster remove 3", ClusterAction::Remove { id: 3 }),
+            ("cluster transfer-leader", ClusterAction::TransferLeader { to: None }),
+            ("cluster transfer-leader 2", ClusterAction::TransferLeader { to: Some(2) }),
+            ("cluster snapshot", ClusterAction::Snapshot),
+            ("cluster restore -", ClusterAction::Restore { file: "-".into() }),
+            (
+                "cluster backup b.json --include-secrets",
+                ClusterAction::Backup { file: "b.json".into(), include_secrets: true, force: false },
+            ),
+            (
+                "cluster backup --force b.json",
+                ClusterAction::Backup { file: "b.json".into(), include_secrets: false, force: true },
+            ),
+        ] {
+            assert_eq!(cluster(line).1, expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn apply_takes_a_file_and_switches() {
+        let applied = |line: &str| match parsed(line).unwrap() {
+            Command::Apply { access, apply } => (access.server, apply),
+            other => panic!("{line} is {other:?}"),
+        };
+        let plain = Apply { file: "-".into(), prune: false, dry_run: false, lenient: false };
+        assert_eq!(applied("apply -"), (None, plain));
+        let all = Apply { file: "a.json".into(), prune: true, dry_run: true, lenient: true };
+        let line = "apply --server c --prune a.json --dry-run --lenient";
+        assert_eq!(applied(line), (Some("c".to_owned()), all));
     }
 
     #[test]
@@ -196,10 +338,16 @@ mod tests {
             "config check",
             "config check a.json --listen *:1",
             "--port 1",
+            "config check a.json --peers a",
+            "cluster",
+            "cluster add *:43412",
+            "cluster remove one",
+            "cluster backup",
+            "apply",
         ] {
             assert_eq!(parsed(line).unwrap_err().exit_code(), 2, "{line}");
         }
-        for line in ["--help", "--version", "config show --help"] {
+        for line in ["--help", "--version", "config show --help", "cluster --help", "apply --help"] {
             assert_eq!(parsed(line).unwrap_err().exit_code(), 0, "{line}");
         }
     }

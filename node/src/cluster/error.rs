@@ -13,7 +13,9 @@ pub enum ClusterError {
     #[error(transparent)]
     Rejected(Rejection),
     /// The command is too long.
-    #[error("the change takes {bytes} bytes, which is more than the cluster takes at once: send it in smaller parts")]
+    #[error(
+        "the change takes {bytes} bytes, which is more than the cluster takes at once: send it in smaller parts"
+    )]
     TooLarge {
         /// Length of its text.
         bytes: u64,
@@ -55,7 +57,9 @@ pub enum ClusterError {
         waiting_for: String,
     },
     /// The node was removed.
-    #[error("node {id} was removed from this cluster: stop it, wipe its data directory and let it join again as a new node")]
+    #[error(
+        "node {id} was removed from this cluster: stop it, wipe its data directory and let it join again as a new node"
+    )]
     Removed {
         /// The id it had.
         id: NodeId,

@@ -10,8 +10,9 @@ use serde_json::Value;
 /// What the names of our variables start with.
 pub(super) const PREFIX: &str = "OLLAMAFLOW_";
 
-/// A name with our prefix that is for the tests: the executable to be tested.
-const RESERVED: [&str; 1] = ["OLLAMAFLOW_BIN"];
+/// Names with our prefix that are no settings: the executable to be tested, and the node and token of the commands
+/// that talk to a running node.
+const RESERVED: [&str; 3] = ["OLLAMAFLOW_BIN", "OLLAMAFLOW_SERVER", "OLLAMAFLOW_TOKEN"];
 
 /// What one variable with our prefix means.
 #[derive(Debug, PartialEq)]

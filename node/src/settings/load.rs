@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::environment::{self, Variable};
 use super::layers::{Layers, Origin};
 use super::outcome::{Loaded, Problem, SettingsError};
-use super::sources::{Flags, Sources};
+use super::sources::{ClusterFlags, Flags, Sources};
 use super::{Settings, file, inert};
 
 /// Reads the settings. Nothing is logged; the file is written only on a first run.
@@ -45,7 +45,9 @@ pub fn load(sources: Sources) -> Result<Loaded, SettingsError> {
     for path in unknown.iter().filter(|path| !is_runtime_property(path)) {
         report.notices.push(format!("{path} ({}) is unknown and left out", layers.origins.of(path)));
     }
-    for error in check(&mut settings, now) {
+    let mut broken = check(&mut settings, now);
+    let cluster = settings.cluster.plan().map_err(|errors| broken.extend(errors)).ok();
+    for error in broken {
         let known = read.errors.iter().any(|earlier| error.path().is_within(earlier.path()));
         if !known {
             report.problem(layers.origins.of(error.path()), &error);
@@ -55,9 +57,9 @@ pub fn load(sources: Sources) -> Result<Loaded, SettingsError> {
     if settings.admin_bearer_tokens.is_empty() {
         report.notices.push("AdminBearerTokens is empty: no admin call can succeed".to_owned());
     }
-    if !report.problems.is_empty() {
+    let Some(cluster) = cluster.filter(|_| report.problems.is_empty()) else {
         return Err(SettingsError::Invalid(report.problems));
-    }
+    };
     let catalog = Catalog::from_objects(settings.frontends.clone(), settings.backends.clone());
     let catalog = catalog.map_err(|violations| {
         for violation in violations {
@@ -67,7 +69,7 @@ pub fn load(sources: Sources) -> Result<Loaded, SettingsError> {
         SettingsError::Invalid(std::mem::take(&mut report.problems))
     })?;
     let (notices, first_run) = (report.notices, contents.first_run);
-    Ok(Loaded { settings, origins: layers.origins, notices, catalog, file: path, first_run })
+    Ok(Loaded { settings, origins: layers.origins, notices, cluster, catalog, file: path, first_run })
 }
 
 /// What is found on the way.
@@ -112,6 +114,19 @@ fn flag_values(flags: Flags) -> Vec<(JsonPath, Value, &'static str)> {
     }
     if let Some(directory) = flags.data_directory {
         values.push((JsonPath::root().property("DataDirectory"), directory.into(), "--data-directory"));
+    }
+    let ClusterFlags { listen, advertise, peers, join, secret, secret_file } = flags.cluster;
+    let secret = secret.map(|secret| secret.expose().to_owned());
+    for (name, value, flag) in [
+        ("Listen", listen.map(Value::from), "--cluster-listen"),
+        ("Advertise", advertise.map(Value::from), "--advertise"),
+        ("Peers", peers.map(Value::from), "--peers"),
+        ("Join", join.map(Value::from), "--join"),
+        ("Secret", secret.map(Value::from), "--cluster-secret"),
+        ("SecretFile", secret_file.map(Value::from), "--cluster-secret-file"),
+    ] {
+        let setting = JsonPath::root().property("Cluster").property(name);
+        values.extend(value.map(|value| (setting, value, flag)));
     }
     values
 }

@@ -8,8 +8,8 @@ use ollamaflow_protocol::object::{JsonPath, Secret};
 use serde_json::Value;
 use thiserror::Error;
 
-use super::Settings;
 use super::layers::{Origin, Origins, lookup};
+use super::{ClusterPlan, Settings};
 
 /// Settings that are complete and checked.
 #[derive(Debug, Clone)]
@@ -20,6 +20,8 @@ pub struct Loaded {
     pub origins: Origins,
     /// What the operator should be told: unknown names, settings without effect. One sentence each.
     pub notices: Vec<String>,
+    /// What the section `Cluster` comes to.
+    pub cluster: ClusterPlan,
     /// The configured objects, cross-checked.
     pub catalog: Catalog,
     /// The settings file, whether or not it exists.

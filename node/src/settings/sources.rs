@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use ollamaflow_protocol::object::Secret;
 use ollamaflow_protocol::time::Timestamp;
 use thiserror::Error;
 
@@ -46,6 +47,25 @@ pub struct Flags {
     pub listen: Option<ListenAddress>,
     /// `--data-directory`.
     pub data_directory: Option<String>,
+    /// The flags of the cluster.
+    pub cluster: ClusterFlags,
+}
+
+/// Settings of the section `Cluster` given on the command line, as they were written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClusterFlags {
+    /// `--cluster-listen`.
+    pub listen: Option<String>,
+    /// `--advertise`.
+    pub advertise: Option<String>,
+    /// `--peers`.
+    pub peers: Option<Vec<String>>,
+    /// `--join`.
+    pub join: Option<String>,
+    /// `--cluster-secret`.
+    pub secret: Option<Secret>,
+    /// `--cluster-secret-file`.
+    pub secret_file: Option<String>,
 }
 
 /// An address to listen on, written `host:port`, with IPv6 addresses in brackets.

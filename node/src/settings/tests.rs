@@ -98,6 +98,11 @@ fn defaults_are_those_of_the_reference_with_our_decisions() {
         },
         "HealthCheck": {"IntervalMs": 5000, "TimeoutMs": 2500, "StartupIntervalMs": 250, "JitterPercent": 10},
         "Upstream": {"ConnectTimeoutMs": 2000, "IdleTimeoutMs": 4000, "MaxIdleConnections": 256},
+        "Cluster": {
+            "Listen": null, "Advertise": null, "Peers": [], "Join": null, "Secret": null, "SecretFile": null,
+            "HeartbeatMs": 100, "ElectionMinMs": 350, "ElectionMaxMs": 700,
+            "Tls": {"CertificateFile": null, "KeyFile": null, "CaFile": null}
+        },
         "DataDirectory": "./data", "DatabaseFilename": "./ollamaflow.db", "AdminBearerTokens": [],
         "StickyHeaders": ["x-conversation-id", "x-thread-id"], "Frontends": [], "Backends": []
     });
@@ -176,16 +181,24 @@ fn every_setting_has_an_environment_variable_in_any_case() {
     let schema = lenient::schema(&Settings::default());
     let settings: Vec<_> = schema.iter().filter(|property| property.kind != Kind::Structure).collect();
     assert!(settings.len() > 40, "the schema has {} settings", settings.len());
+    // A cluster that is complete: its settings do not stand alone.
+    let file = json!({"Cluster": {
+        "Listen": "*:1", "Advertise": "text:1", "Secret": "sixteen letters!",
+        "Tls": {"CertificateFile": "c", "KeyFile": "k", "CaFile": "a"}
+    }});
     for property in settings {
         let path = property.path.to_string();
         let text = match defaults.pointer(&format!("/{}", path.replace('.', "/"))).unwrap() {
+            // Excludes `Secret`, and must exist: see the tests of the cluster.
+            Value::Null if path == "Cluster.SecretFile" => continue,
+            Value::Null if path == "Cluster.Secret" => "another secret of the cluster".to_owned(),
             Value::Null => "text".to_owned(),
             Value::String(text) => text.clone(),
             value => value.to_string(),
         };
         let upper = format!("OLLAMAFLOW_{}", path.replace('.', "__").to_uppercase());
         for name in [upper.clone(), upper.to_lowercase()] {
-            let loaded = Bench::with(&json!({})).env(&name, &text).loaded();
+            let loaded = Bench::with(&file).env(&name, &text).loaded();
             assert_eq!(loaded.origins.get(&path), Some(&Origin::Env(name.clone())), "{path}");
             assert!(
                 !loaded.notices.iter().any(|notice| notice.contains("names no setting")),
@@ -226,6 +239,8 @@ fn a_variable_that_names_no_setting_is_reported_once_and_an_empty_one_is_absent(
         .env("OLLAMAFLOW_WEBSERVER", "{}")
         .env("OLLAMAFLOW_WEBSERVER__PORT", "")
         .env("OLLAMAFLOW_BIN", "/bin/ollamaflow")
+        .env("OLLAMAFLOW_SERVER", "http://node1:43411")
+        .env("OLLAMAFLOW_TOKEN", "t")
         .env("OLLAMAFLOWER", "1")
         .env("HOME", "/root")
         .loaded();
@@ -237,6 +252,61 @@ fn a_variable_that_names_no_setting_is_reported_once_and_an_empty_one_is_absent(
         ]
     );
     assert_eq!(loaded.origins.get("Webserver.Port"), Some(&Origin::Default));
+}
+
+#[test]
+fn the_cluster_is_set_in_every_layer() {
+    let directory = tempfile::tempdir().unwrap();
+    let secret_file = directory.path().join("secret");
+    std::fs::write(&secret_file, "known to all nodes\n").unwrap();
+    let cluster = ClusterFlags {
+        peers: Some(vec!["node2".to_owned(), "node1".to_owned()]),
+        advertise: Some("node1".to_owned()),
+        ..ClusterFlags::default()
+    };
+    let loaded =
+        Bench::with(&json!({"cluster": {"heartbeatMS": 200, "electionminms": 600, "peers": ["node9"]}}))
+            .env("OLLAMAFLOW_CLUSTER__SECRETFILE", secret_file.to_str().unwrap())
+            .env("OLLAMAFLOW_CLUSTER__PEERS", "node8,node7")
+            .flags(Flags { cluster, ..Flags::default() })
+            .loaded();
+    let peers = vec!["node1:43412".to_owned(), "node2:43412".to_owned()];
+    assert_eq!(loaded.cluster.start, ClusterStart::Peers(peers));
+    assert_eq!(loaded.cluster.timing.election_min.as_millis(), 600);
+    assert_eq!(loaded.cluster.secret.as_ref().map(Secret::expose), Some("known to all nodes"));
+    let origin = |path: &str| loaded.origins.get(path).unwrap().to_string();
+    assert_eq!(origin("Cluster.Peers"), "flag --peers");
+    assert_eq!(origin("Cluster.SecretFile"), "environment variable OLLAMAFLOW_CLUSTER__SECRETFILE");
+    assert_eq!(origin("Cluster.HeartbeatMs"), "file");
+}
+
+#[test]
+fn every_flag_of_the_cluster_reaches_its_setting() {
+    let text = |text: &str| Some(text.to_owned());
+    let flags = ClusterFlags {
+        listen: text("[::1]:7"),
+        advertise: text("a"),
+        peers: Some(vec!["b".to_owned()]),
+        join: text("c"),
+        secret: Some(Secret::new("in the flag")),
+        secret_file: text("/nonexistent/secret"),
+    };
+    let errors = Bench::with(&json!({})).flags(Flags { cluster: flags, ..Flags::default() }).errors();
+    for start in [
+        "flag --join: Cluster.Join must not be set together with Peers",
+        "flag --advertise: Cluster.Advertise must be one of Peers",
+        "flag --cluster-secret-file: Cluster.SecretFile must not be set together with Secret",
+    ] {
+        assert!(errors.iter().any(|error| error.starts_with(start)), "{start} is not in {errors:#?}");
+    }
+    let cluster =
+        ClusterFlags { listen: text("a b"), secret: Some(Secret::new("short")), ..ClusterFlags::default() };
+    let errors = Bench::with(&json!({})).flags(Flags { cluster, ..Flags::default() }).errors();
+    assert!(
+        errors[0].starts_with("flag --cluster-listen: Cluster.Listen must have a host name"),
+        "{errors:?}"
+    );
+    assert_eq!(errors[1], "flag --cluster-secret: Cluster.Secret must have at least 16 characters");
 }
 
 // === errors and notices ===
@@ -335,13 +405,14 @@ fn settings_without_effect_are_reported_when_they_were_changed() {
         "Logging": {"LogDirectory": "/var/log/", "Servers": []},
         "Webserver": {"Ssl": {"PfxCertificatePassword": "hunter2"}}
     }))
+    .env("OLLAMAFLOW_STICKYHEADERS", "x-a")
     .flags(Flags { data_directory: Some("/data".to_owned()), ..Flags::default() })
     .loaded();
     let starts = [
         "Logging.Servers (file) has no effect in this version: ",
         "Logging.LogDirectory (file) has no effect in this version: ",
         "Webserver.Ssl.PfxCertificatePassword (file) has no effect in this version: ",
-        "DataDirectory (flag --data-directory) has no effect in this version: ",
+        "StickyHeaders (environment variable OLLAMAFLOW_STICKYHEADERS) has no effect in this version: ",
     ];
     assert_eq!(loaded.notices.len(), starts.len(), "{:?}", loaded.notices);
     for (notice, start) in loaded.notices.iter().zip(starts) {
@@ -475,9 +546,11 @@ fn debug_output_shows_no_secret() {
     let loaded = Bench::with(&json!({
         "AdminBearerTokens": ["hunter2"],
         "Webserver": {"Ssl": {"PfxCertificatePassword": "hunter2"}},
+        "Cluster": {"Secret": "hunter2 hunter2 hunter2"},
         "Backends": [{"Identifier": "b1", "BearerToken": "hunter2", "Headers": {"X-Key": "hunter2"}}]
     }))
     .loaded();
+    assert_eq!(loaded.cluster.secret.as_ref().map(Secret::expose), Some("hunter2 hunter2 hunter2"));
     assert!(!format!("{loaded:?}").contains("hunter2"));
     let first_run = Bench::without_file().loaded().first_run.unwrap();
     assert!(!format!("{first_run:?}").contains(first_run.admin_token.expose()));

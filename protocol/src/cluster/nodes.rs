@@ -69,6 +69,14 @@ impl Nodes {
         &self.active
     }
 
+    pub(super) fn was_removed(&self, id: NodeId) -> bool {
+        (1..=self.highest).contains(&id) && !self.active.contains_key(&id)
+    }
+
+    pub(super) fn has_removed(&self) -> bool {
+        !self.retired.is_empty()
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.active.len() >= MAX_NODES
     }

@@ -85,6 +85,16 @@ impl ClusterState {
         self.nodes.active()
     }
 
+    /// Whether that node was admitted once and is not any more. Ids are given out in ascending order and never twice.
+    pub fn was_removed(&self, node: NodeId) -> bool {
+        self.nodes.was_removed(node)
+    }
+
+    /// Whether any node was ever removed.
+    pub fn has_removed_nodes(&self) -> bool {
+        self.nodes.has_removed()
+    }
+
     /// The last changes, newest first.
     pub fn history(&self) -> impl ExactSizeIterator<Item = &Change> {
         self.history.changes().rev()

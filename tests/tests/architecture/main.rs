@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms of the node, each with those that it may import from.
-const ROOMS: [(&str, &[&str]); 12] = [
+const ROOMS: [(&str, &[&str]); 13] = [
     ("clock", &[]),
     ("settings", &["clock"]),
     ("telemetry", &["settings"]),
@@ -14,10 +14,11 @@ const ROOMS: [(&str, &[&str]); 12] = [
     ("upstream", &[]),
     ("actors", &["catalog", "clock", "upstream"]),
     ("listener", &[]),
+    ("cluster", &["clock", "settings", "upstream"]),
     ("gateway", &["actors", "listener", "upstream"]),
     ("admin", &["actors", "catalog", "clock", "gateway", "listener"]),
     ("app", &["settings", "telemetry", "catalog", "upstream", "actors", "listener", "gateway", "admin"]),
-    ("cli", &["settings", "app"]),
+    ("cli", &["settings", "app", "cluster", "upstream"]),
     ("main", &["settings", "app", "cli"]),
 ];
 

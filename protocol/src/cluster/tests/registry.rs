@@ -143,3 +143,17 @@ fn the_memory_of_removed_nodes_is_bounded() {
     assert_eq!(forgotten, Ok(Outcome::NodeAllocated { id: count + 1 }), "a new id, not the old one");
     ClusterState::decode(&machine.state.encode()).unwrap();
 }
+
+#[test]
+fn a_removed_node_is_told_from_one_that_is_not_known_yet() {
+    let mut machine = Machine::seeded();
+    machine.apply(allocate("n1:43412", 11)).unwrap();
+    machine.apply(allocate("n2:43412", 12)).unwrap();
+    assert!(!machine.state.has_removed_nodes());
+    let ids: Vec<_> = machine.state.nodes().keys().copied().collect();
+    let (first, second) = (ids[0], ids[1]);
+    machine.apply(Command::RetireNode { id: first }).unwrap();
+    assert!(machine.state.was_removed(first) && machine.state.has_removed_nodes());
+    assert!(!machine.state.was_removed(second) && !machine.state.was_removed(second + 1));
+    assert!(!machine.state.was_removed(0));
+}

@@ -1,0 +1,173 @@
+//! Which node to talk to, and with which token: from flags, variables and settings, in this order.
+
+use awc::http::Uri;
+use ollamaflow_protocol::object::Secret;
+
+use super::{Remote, RemoteError};
+use crate::settings::{self, ListenHost, ListenTarget, Sources};
+
+/// Variable of the node's URL.
+const SERVER_VARIABLE: &str = "OLLAMAFLOW_SERVER";
+
+/// Variable of the token.
+const TOKEN_VARIABLE: &str = "OLLAMAFLOW_TOKEN";
+
+/// What the command line says about the node to talk to.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// `--server`.
+    pub server: Option<String>,
+    /// `--token`.
+    pub token: Option<Secret>,
+    /// Where the rest comes from. Settings are read only if the flags and variables leave something open.
+    pub sources: Sources,
+}
+
+// === Access ===
+
+impl Access {
+    pub(in crate::cli) fn connect(self) -> Result<Remote, RemoteError> {
+        let (url, token) = self.resolve()?;
+        Remote::new(url, token)
+    }
+
+    fn resolve(self) -> Result<(String, Secret), RemoteError> {
+        let server = self.server.clone().or_else(|| self.variable(SERVER_VARIABLE));
+        let token = self.token.clone().or_else(|| self.variable(TOKEN_VARIABLE).map(Secret::new));
+        let token = token.filter(|token| !token.expose().is_empty());
+        if let (Some(server), Some(token)) = (&server, &token) {
+            return Ok((base_url(server)?, token.clone()));
+        }
+        let settings = settings::load(self.sources)?.settings;
+        let url = match server {
+            Some(server) => base_url(&server),
+            None => own_url(settings.webserver.listen_target()),
+        }?;
+        let token = token.or_else(|| settings.admin_bearer_tokens.into_iter().next());
+        Ok((url, token.ok_or(RemoteError::NoToken)?))
+    }
+
+    /// The value of a variable; an empty one counts as absent.
+    fn variable(&self, name: &str) -> Option<String> {
+        let variables = self.sources.environment.iter();
+        let value = variables.rev().find(|(known, _)| known == name)?.1.to_str()?;
+        (!value.is_empty()).then(|| value.to_owned())
+    }
+}
+
+/// The URL of the node that listens there, on this machine.
+fn own_url(target: ListenTarget) -> Result<String, RemoteError> {
+    let ListenTarget { host, port } = target;
+    let host = match host {
+        ListenHost::Name(name) if !name.eq_ignore_ascii_case("localhost") => name,
+        // What listens there listens on this address too.
+        ListenHost::Name(_) | ListenHost::All => "127.0.0.1".to_owned(),
+    };
+    let target = ListenTarget { host: ListenHost::Name(host), port };
+    if port == 0 { Err(RemoteError::NoPort) } else { Ok(format!("http://{target}")) }
+}
+
+/// Scheme, host and port of a URL without a path; `HOST:PORT` means HTTP.
+fn base_url(text: &str) -> Result<String, RemoteError> {
+    let trimmed = text.trim();
+    let full = if trimmed.contains("://") { trimmed.to_owned() } else { format!("http://{trimmed}") };
+    // What is refused is told without the password that it may hold.
+    let refused =
+        || RemoteError::Server(if text.contains('@') { "...@...".to_owned() } else { text.to_owned() });
+    let uri: Uri = full.parse().map_err(|_| refused())?;
+    let is_bare = matches!(uri.path(), "" | "/") && uri.query().is_none();
+    match (uri.scheme_str(), uri.authority()) {
+        (Some(scheme @ ("http" | "https")), Some(authority))
+            if is_bare && !authority.host().is_empty() && !authority.as_str().contains('@') =>
+        {
+            Ok(format!("{scheme}://{authority}"))
+        }
+        _ => Err(refused()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use serde_json::{Value, json};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// An access whose settings file has this content.
+    fn access(settings: &Value) -> (TempDir, Access) {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("ollamaflow.json");
+        std::fs::write(&file, settings.to_string()).unwrap();
+        (directory, Access { server: None, token: None, sources: Sources::of_file(file) })
+    }
+
+    fn resolved(access: Access) -> (String, String) {
+        let (url, token) = access.resolve().unwrap();
+        (url, token.expose().to_owned())
+    }
+
+    fn pair(url: &str, token: &str) -> (String, String) {
+        (url.to_owned(), token.to_owned())
+    }
+
+    #[test]
+    fn flags_win_over_variables_which_win_over_settings() {
+        let (_directory, mut access) =
+            access(&json!({"Webserver": {"Port": 5}, "AdminBearerTokens": ["first", "second"]}));
+        assert_eq!(resolved(access.clone()), pair("http://127.0.0.1:5", "first"));
+        let variable = |name: &str, value: &str| (name.into(), value.into());
+        access.sources.environment =
+            vec![variable("OLLAMAFLOW_SERVER", "https://node2:1/"), variable("OLLAMAFLOW_TOKEN", "from-env")];
+        assert_eq!(resolved(access.clone()), pair("https://node2:1", "from-env"));
+        access.token = Some(Secret::new("from-flag"));
+        access.server = Some("node3:2".to_owned());
+        assert_eq!(resolved(access), pair("http://node3:2", "from-flag"));
+    }
+
+    #[test]
+    fn the_address_follows_the_listener() {
+        for (hostname, host) in
+            [("*", "127.0.0.1"), ("LocalHost", "127.0.0.1"), ("gpu.lan", "gpu.lan"), ("::1", "[::1]")]
+        {
+            let (_directory, access) =
+                access(&json!({"Webserver": {"Hostname": hostname}, "AdminBearerTokens": ["t"]}));
+            assert_eq!(resolved(access).0, format!("http://{host}:43411"));
+        }
+    }
+
+    #[test]
+    fn complete_flags_need_no_settings() {
+        let sources = Sources::of_file(PathBuf::from("/nonexistent/ollamaflow.json"));
+        let mut access = Access { server: Some("a:1".to_owned()), token: Some(Secret::new("t")), sources };
+        assert_eq!(resolved(access.clone()), pair("http://a:1", "t"));
+        access.token = None;
+        assert!(matches!(access.resolve(), Err(RemoteError::Settings(_))));
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let (_directory, without_token) = access(&json!({"Webserver": {"Port": 5}}));
+        assert!(matches!(without_token.resolve(), Err(RemoteError::NoToken)));
+        let (_directory, without_port) =
+            access(&json!({"Webserver": {"Port": 0}, "AdminBearerTokens": ["t"]}));
+        assert!(matches!(without_port.resolve(), Err(RemoteError::NoPort)));
+    }
+
+    #[test]
+    fn a_server_is_a_url_without_a_path() {
+        for (text, url) in [
+            ("http://a", "http://a"),
+            (" a:5/ ", "http://a:5"),
+            ("https://[::1]:7", "https://[::1]:7"),
+            ("localhost:1", "http://localhost:1"),
+        ] {
+            assert_eq!(base_url(text).unwrap(), url);
+        }
+        for text in ["", "ftp://a", "http://", "http://a/v1.0", "http://a?b", "http://u:hunter2@a", "a b"] {
+            let error = base_url(text).unwrap_err().to_string();
+            assert!(error.starts_with("the server must be written") && !error.contains("hunter2"), "{error}");
+        }
+    }
+}

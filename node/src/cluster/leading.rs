@@ -1,0 +1,234 @@
+//! What a leader does, for itself and for the others: the only place where the membership is changed.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ollamaflow_protocol::cluster::{Command, Envelope, NodeId, Outcome, Rejection};
+use openraft::ChangeMembers;
+
+use super::codec;
+use super::consensus::{Consensus, Leadership, failed};
+use super::errand::{Admission, Candidate, Done, Ended, Errand};
+use super::error::ClusterError;
+use super::network::{Call, Target};
+use super::node::Node;
+use super::types::Member;
+use crate::clock::now;
+
+/// Who asks, in the history, when the cluster itself does.
+const BY_ITSELF: &str = "cluster";
+
+/// Most voters: each write waits for most of them, and more only make it slower. Further members follow.
+const MAX_VOTERS: usize = 7;
+
+/// Longest wait for a new member to catch up. It asks again, so this only bounds one call.
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a member that loses its place may take to learn that it votes no more.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Longest wait for another node to take the leadership, and the pause between two requests to do so.
+const TRANSFER_TIMEOUT: Duration = Duration::from_secs(4);
+const TRANSFER_RETRY: Duration = Duration::from_millis(250);
+
+/// Does an errand, if this node leads.
+pub(super) async fn lead(node: &Arc<Node>, consensus: &Consensus, errand: Errand) -> Ended {
+    if consensus.leadership() != Leadership::Here {
+        return Err(ClusterError::NotLeader);
+    }
+    match errand {
+        Errand::Propose(text) => {
+            let (index, outcome) = consensus.write(text).await?;
+            Ok(Done::Proposed { index, applied: outcome? })
+        }
+        Errand::ReadIndex => consensus.read_index().await.map(Done::ReadIndex),
+        Errand::Admit(candidate) => admit(node, consensus, candidate).await.map(Done::Admitted),
+        Errand::Remove(id) => remove(node, consensus, id).await.map(|()| Done::Removed),
+        Errand::Transfer(to) => transfer(node, consensus, to).await.map(Done::Transferred),
+    }
+}
+
+// === members that come ===
+
+/// Gives a node its id; once it takes entries, sends it all there are and gives it its vote. Doing it again does
+/// what is left to do.
+pub(super) async fn admit(
+    node: &Node,
+    consensus: &Consensus,
+    candidate: Candidate,
+) -> Result<Admission, ClusterError> {
+    let Candidate { address, incarnation, is_ready } = candidate;
+    let known = consensus.state.current().state.nodes().values().find_map(|record| {
+        (record.incarnation == incarnation && record.address == address).then_some(record.id)
+    });
+    let id = match known {
+        Some(id) => id,
+        None => allocate(consensus, &address, incarnation).await?,
+    };
+    let mut is_voter = consensus.voters().contains(&id);
+    if is_ready {
+        let Ok(_change) = node.changing_membership.try_lock() else { return Err(ClusterError::MembershipBusy) };
+        is_voter = enrol(consensus, id, &address).await?;
+    }
+    Ok(Admission { cluster: consensus.cluster.clone(), node: id, is_voter })
+}
+
+async fn allocate(consensus: &Consensus, address: &str, incarnation: u128) -> Result<NodeId, ClusterError> {
+    let command = Command::AllocateNode { address: address.to_owned(), incarnation };
+    match write(consensus, command).await {
+        Ok(Outcome::NodeAllocated { id }) => Ok(id),
+        Ok(other) => Err(failed(&format!("a node was given {other:?} for an id"))),
+        Err(ClusterError::Rejected(Rejection::NodeRetired { id })) => Err(ClusterError::Removed { id }),
+        Err(e) => Err(e),
+    }
+}
+
+/// First a learner, then a voter. A member at the same address has lost its disk, for here is another one in its
+/// place: its vote goes in the same change, and so it is never counted beside the new one.
+async fn enrol(consensus: &Consensus, id: NodeId, address: &str) -> Result<bool, ClusterError> {
+    let member = Member { address: address.to_owned() };
+    match consensus.members().get(&id) {
+        None => consensus.change_membership(ChangeMembers::AddNodes([(id, member)].into())).await?,
+        Some(known) if *known != member => {
+            // The node proved who it is by its incarnation; that it is the same one makes this safe.
+            tracing::info!(node = id, from = %known, to = address, "a member has moved");
+            consensus.change_membership(ChangeMembers::SetNodes([(id, member)].into())).await?;
+        }
+        Some(_) => {}
+    }
+    let predecessors: Vec<NodeId> = consensus
+        .members()
+        .iter()
+        .filter(|(other, member)| **other != id && member.address == address)
+        .map(|(other, _)| *other)
+        .collect();
+    let mut voters = consensus.voters();
+    if voters.contains(&id) && predecessors.is_empty() {
+        return Ok(true);
+    }
+    if id != consensus.id && !consensus.catches_up(id, CATCH_UP_TIMEOUT).await {
+        return Ok(false);
+    }
+    voters.retain(|voter| !predecessors.contains(voter));
+    if voters.len() < MAX_VOTERS {
+        voters.insert(id);
+    }
+    consensus.change_membership(ChangeMembers::ReplaceAllVoters(voters.clone())).await?;
+    tracing::info!(node = id, address, votes = voters.contains(&id), "a node has its place");
+    for predecessor in predecessors {
+        tracing::info!(node = predecessor, successor = id, "a member was replaced by another one at its address");
+        strike_off(consensus, predecessor).await?;
+    }
+    Ok(voters.contains(&id))
+}
+
+// === members that go ===
+
+/// Takes a member's vote, then the member, then its id. In one step a member would keep a vote that it does not
+/// know to be void, and stand for election for ever.
+async fn remove(node: &Arc<Node>, consensus: &Consensus, id: NodeId) -> Result<(), ClusterError> {
+    let members = consensus.members();
+    let Some(member) = members.get(&id).cloned() else {
+        let known = consensus.state.current().state.nodes().contains_key(&id);
+        // It got an id and never came: only the id is to be struck off.
+        return if known { strike_off(consensus, id).await } else { Err(no_such_node(id)) };
+    };
+    let mut voters = consensus.voters();
+    if voters.len() == 1 && voters.contains(&id) {
+        return Err(ClusterError::Membership(format!(
+            "node {id} is the only one that votes: add another one before removing it"
+        )));
+    }
+    if id == consensus.id {
+        transfer(node, consensus, None).await?;
+        return Err(ClusterError::NotLeader);
+    }
+    let Ok(_change) = node.changing_membership.try_lock() else { return Err(ClusterError::MembershipBusy) };
+    if voters.remove(&id) {
+        consensus.change_membership(ChangeMembers::ReplaceAllVoters(voters)).await?;
+        consensus.catches_up(id, FAREWELL_TIMEOUT).await;
+    }
+    strike_off(consensus, id).await?;
+    tracing::info!(node = id, address = %member, "a member was removed");
+    Ok(())
+}
+
+async fn strike_off(consensus: &Consensus, id: NodeId) -> Result<(), ClusterError> {
+    if consensus.members().contains_key(&id) {
+        consensus.change_membership(ChangeMembers::RemoveNodes([id].into())).await?;
+    }
+    match write(consensus, Command::RetireNode { id }).await {
+        Ok(_) | Err(ClusterError::Rejected(Rejection::NotFound { .. })) => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
+// === leadership ===
+
+/// Hands the leadership over: the other node is asked to stand for election, for which this one votes.
+pub(super) async fn transfer(
+    node: &Node,
+    consensus: &Consensus,
+    to: Option<NodeId>,
+) -> Result<NodeId, ClusterError> {
+    let link = node.link.as_ref().ok_or_else(nobody_else)?;
+    let metrics = consensus.metrics();
+    let matched = |id: &NodeId| {
+        metrics.replication.as_ref().and_then(|all| all.get(id).copied().flatten()).map_or(0, |id| id.index)
+    };
+    let voters = consensus.voters();
+    let best = || voters.iter().copied().filter(|id| *id != consensus.id).max_by_key(matched);
+    let successor = to.or_else(best).ok_or_else(nobody_else)?;
+    if successor == consensus.id {
+        return Ok(successor);
+    }
+    if !voters.contains(&successor) {
+        return Err(ClusterError::Membership(format!("node {successor} has no vote, so it cannot lead")));
+    }
+    let members = consensus.members();
+    let address = members.get(&successor).ok_or_else(|| no_such_node(successor))?.address.clone();
+    let target = Target { address, node: Some(successor) };
+    let deadline = Instant::now() + TRANSFER_TIMEOUT;
+    loop {
+        let last = consensus.metrics().last_log_index.unwrap_or_default();
+        let body = codec::encode(&last).map_err(|e| failed(&e))?;
+        if let Err(e) = link.client.call(&target, Call::Elect, body, TRANSFER_RETRY * 4).await {
+            tracing::debug!(successor, error = %e, "the successor was not reached");
+        }
+        let now = consensus.leadership_after(&Leadership::Here, TRANSFER_RETRY).await;
+        if matches!(&now, Leadership::At { node, .. } if *node == successor) {
+            tracing::info!(successor, "handed the leadership over");
+            return Ok(successor);
+        }
+        if let Leadership::At { node: other, .. } = now
+            && to.is_none()
+        {
+            return Ok(other);
+        }
+        if Instant::now() >= deadline {
+            return Err(ClusterError::Membership(format!(
+                "node {successor} did not take the leadership within {} s",
+                TRANSFER_TIMEOUT.as_secs()
+            )));
+        }
+    }
+}
+
+// === helpers ===
+
+/// A write of the cluster itself.
+async fn write(consensus: &Consensus, command: Command) -> Result<Outcome, ClusterError> {
+    // No request id: these commands change nothing when they come twice.
+    let envelope = Envelope::new(0, now(), BY_ITSELF, consensus.id, command);
+    let (_, outcome) = consensus.write(envelope.encode()?).await?;
+    Ok(outcome?.outcome)
+}
+
+fn no_such_node(id: NodeId) -> ClusterError {
+    use ollamaflow_protocol::cluster::{ObjectKind, ObjectRef};
+    ClusterError::Rejected(Rejection::NotFound { object: ObjectRef::new(ObjectKind::Node, &id) })
+}
+
+fn nobody_else() -> ClusterError {
+    ClusterError::Membership("there is no other voter that could lead".to_owned())
+}

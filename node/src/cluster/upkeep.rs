@@ -1,0 +1,147 @@
+//! What a member does again and again: it sees to it that the cluster has its first objects, that it has its vote
+//! and its address, and that it learns of its removal.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use ollamaflow_protocol::cluster::{Command, Founder};
+use openraft::ChangeMembers;
+
+use super::consensus::{Consensus, Leadership, stopped};
+use super::errand::Candidate;
+use super::error::ClusterError;
+use super::forming::{PlaceError, ask_for_place};
+use super::leading;
+use super::node::{Node, Standing};
+use super::proposing::propose;
+use super::start::{FOUNDER, as_member};
+
+/// Time between two looks while something is missing.
+const SOON: Duration = Duration::from_millis(100);
+
+/// Time between two looks while all is well.
+const LATER: Duration = Duration::from_secs(1);
+
+/// After so many looks without a leader a member asks the others whether it still is one.
+const LEADERLESS_LOOKS: u32 = 20;
+
+/// Looks after the node until it steps aside or is dropped.
+pub(super) async fn keep_up(node: Weak<Node>, consensus: Arc<Consensus>) {
+    let mut leaderless = 0;
+    loop {
+        let pause = {
+            let Some(node) = node.upgrade() else { return };
+            if node.standing() != Standing::Member {
+                return;
+            }
+            if let Some(reason) = stopped(&consensus.metrics()) {
+                node.step_aside(Standing::Failed(reason));
+                return;
+            }
+            let leadership = consensus.leadership();
+            leaderless = if leadership == Leadership::Nowhere { leaderless + 1 } else { 0 };
+            look(&node, &consensus, &leadership, leaderless).await
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Does what is to be done now; answers when to look again.
+async fn look(node: &Arc<Node>, consensus: &Consensus, leadership: &Leadership, leaderless: u32) -> Duration {
+    let outcome = match leadership {
+        Leadership::Here => lead(node, consensus).await,
+        Leadership::At { .. } if is_in_place(node, consensus) => return LATER,
+        Leadership::At { .. } => enrol(node).await,
+        Leadership::Nowhere if is_unborn(consensus) => consensus.found(as_member(node)).await,
+        Leadership::Nowhere if leaderless.is_multiple_of(LEADERLESS_LOOKS) || !has_vote(consensus) => {
+            enrol(node).await
+        }
+        Leadership::Nowhere => Ok(()),
+    };
+    match outcome {
+        Ok(()) if *leadership == Leadership::Here => LATER,
+        Ok(()) => SOON,
+        Err(ClusterError::Removed { id }) => {
+            node.step_aside(Standing::Removed(id));
+            SOON
+        }
+        Err(e) => {
+            tracing::debug!(error = %e, "upkeep");
+            SOON
+        }
+    }
+}
+
+/// A founder whose consensus knows nothing yet. Only the founder has this id, and nobody can have joined before.
+fn is_unborn(consensus: &Consensus) -> bool {
+    consensus.id == FOUNDER && consensus.members().is_empty()
+}
+
+fn has_vote(consensus: &Consensus) -> bool {
+    consensus.voters().contains(&consensus.id)
+}
+
+/// Whether the node has its vote, and the others its present address.
+fn is_in_place(node: &Node, consensus: &Consensus) -> bool {
+    let address_is_known =
+        consensus.members().get(&consensus.id).is_some_and(|member| member.address == node.advertise());
+    address_is_known && has_vote(consensus)
+}
+
+/// Tells the others that this node takes entries, and where; they give it its vote when it has caught up.
+async fn enrol(node: &Node) -> Result<(), ClusterError> {
+    let Some(link) = &node.link else { return Ok(()) };
+    let mut outcome = Ok(());
+    for address in node.other_addresses() {
+        match ask_for_place(node, &link.client, &address).await {
+            Ok(_) => return Ok(()),
+            Err(PlaceError::Refused(e @ ClusterError::Removed { .. })) => return Err(e),
+            Err(PlaceError::Refused(e)) => outcome = Err(e),
+            Err(e) => tracing::debug!(address, error = %e, "not enrolled"),
+        }
+    }
+    outcome
+}
+
+/// What a leader sees to.
+async fn lead(node: &Arc<Node>, consensus: &Consensus) -> Result<(), ClusterError> {
+    let state = consensus.state.current().state.clone();
+    if state.cluster_id().is_none() {
+        let seed = Command::Seed {
+            cluster_id: consensus.cluster.clone(),
+            founders: vec![Founder {
+                id: consensus.id,
+                // A node that is alone for good has no address, but the registry wants one.
+                address: if node.advertise().is_empty() { "-".to_owned() } else { node.advertise().to_owned() },
+                incarnation: node.incarnation,
+            }],
+            frontends: node.settings.seed.frontends.clone(),
+            backends: node.settings.seed.backends.clone(),
+        };
+        return match propose(node, "seed", seed).await {
+            Ok(_) => Ok(()),
+            Err(ClusterError::Rejected(rejection)) => {
+                // The settings were checked; a rule of the cluster may be stricter.
+                Err(ClusterError::Failed { reason: format!("the first objects are refused: {rejection}") })
+            }
+            Err(e) => Err(e),
+        };
+    }
+    let metrics = consensus.metrics();
+    let membership = metrics.membership_config.membership();
+    if membership.get_joint_config().len() > 1 {
+        // A leader that died in the midst of a change left it half done.
+        let Ok(_change) = node.changing_membership.try_lock() else { return Ok(()) };
+        let Some(last) = membership.get_joint_config().last() else { return Ok(()) };
+        return consensus.change_membership(ChangeMembers::ReplaceAllVoters(last.clone())).await;
+    }
+    if node.link.is_some() && !is_in_place(node, consensus) {
+        let own = Candidate {
+            address: node.advertise().to_owned(),
+            incarnation: node.incarnation,
+            is_ready: true,
+        };
+        leading::admit(node, consensus, own).await?;
+    }
+    Ok(())
+}
