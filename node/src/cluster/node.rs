@@ -125,10 +125,6 @@ impl Node {
         self.standing.borrow().clone()
     }
 
-    pub(super) fn watch_standing(&self) -> watch::Receiver<Standing> {
-        self.standing.subscribe()
-    }
-
     /// Tells what a node without a cluster waits for. Said once, however often it is found.
     pub(super) fn waits_for(&self, what: String) {
         self.standing.send_if_modified(|standing| {

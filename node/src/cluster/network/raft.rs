@@ -36,13 +36,13 @@ type RaftRpcError<E> = RPCError<NodeId, Member, E>;
 /// The network as openraft sees it: makes one [`Connection`] for each peer.
 #[derive(Clone)]
 pub struct Network {
-    client: PeerClient,
+    client: Option<PeerClient>,
     heartbeat: Duration,
 }
 
 /// Raft's calls to one peer.
 pub struct Connection {
-    client: PeerClient,
+    client: Option<PeerClient>,
     target: Target,
     node: NodeId,
     heartbeat: Duration,
@@ -51,9 +51,9 @@ pub struct Connection {
 // === impl Network ===
 
 impl Network {
-    /// The network over `client`. Peers that cannot be reached are tried again after half a heartbeat, later after
+    /// The network over `client`; without one no peer can be reached. Peers that cannot be reached are tried again after half a heartbeat, later after
     /// five.
-    pub fn new(client: PeerClient, heartbeat: Duration) -> Self {
+    pub fn new(client: Option<PeerClient>, heartbeat: Duration) -> Self {
         Self { client, heartbeat }
     }
 }
@@ -80,7 +80,11 @@ impl Connection {
         A: DeserializeOwned,
         E: std::error::Error + DeserializeOwned,
     {
-        let answer = self.client.call(&self.target, call, body, limit).await;
+        let Some(client) = &self.client else {
+            let error = CallError::Unreachable("this node has no cluster listener".to_owned());
+            return Err(RPCError::Unreachable(Unreachable::new(&error)));
+        };
+        let answer = client.call(&self.target, call, body, limit).await;
         let answer = answer.map_err(|error| self.lost(error, call, limit))?;
         let answer: Result<A, E> = codec::decode(&answer).map_err(|error| Unreachable::new(&error))?;
         answer.map_err(|error| RPCError::RemoteError(RemoteError::new(self.node, error)))

@@ -1,6 +1,7 @@
 //! What does not prove itself gets nothing, and is counted.
 
 use super::*;
+use crate::cluster::network::message::Refusal;
 
 #[test]
 fn a_wrong_secret_gets_nothing() {

@@ -10,6 +10,7 @@ use openraft::raft::{
 use openraft::{CommittedLeaderId, Entry, EntryPayload, LogId, Snapshot, SnapshotMeta, Vote};
 
 use super::*;
+use crate::cluster::network::raft::{Connection, encode_snapshot};
 use crate::cluster::codec::{decode, encode};
 use crate::cluster::types::{Member, Proposal, TypeConfig};
 
@@ -68,7 +69,7 @@ fn agree(incoming: &Incoming) -> Result<Vec<u8>, ServiceError> {
 }
 
 fn connect(node: &Node) -> Connection {
-    let mut network = Network::new(client(place("home", 1)), HEARTBEAT);
+    let mut network = Network::new(Some(client(place("home", 1))), HEARTBEAT);
     run(network.new_client(2, &Member { address: node.address() }))
 }
 
