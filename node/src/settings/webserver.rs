@@ -1,6 +1,7 @@
 //! Settings of the listener.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use ollamaflow_protocol::header::is_hop_by_hop;
@@ -145,12 +146,7 @@ pub enum ListenHost {
 impl Webserver {
     /// Where to listen.
     pub fn listen_target(&self) -> ListenTarget {
-        let bare = self.hostname.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-        let host = match bare.unwrap_or(&self.hostname) {
-            "*" | "+" | "0.0.0.0" | "::" => ListenHost::All,
-            name => ListenHost::Name(name.to_owned()),
-        };
-        ListenTarget { host, port: self.port }
+        ListenTarget::new(&self.hostname, self.port)
     }
 
     /// Threads that serve requests, at least one.
@@ -174,6 +170,30 @@ impl Default for Webserver {
             headers: Headers::default(),
             access_control: AccessControl::default(),
             debug: WebserverDebug::default(),
+        }
+    }
+}
+
+// === ListenTarget ===
+
+impl ListenTarget {
+    /// The meaning of a configured host and port.
+    pub fn new(host: &str, port: u16) -> Self {
+        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        let host = match bare.unwrap_or(host) {
+            "*" | "+" | "0.0.0.0" | "::" => ListenHost::All,
+            name => ListenHost::Name(name.to_owned()),
+        };
+        Self { host, port }
+    }
+}
+
+impl fmt::Display for ListenTarget {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            ListenHost::All => write!(formatter, "*:{}", self.port),
+            ListenHost::Name(name) if name.contains(':') => write!(formatter, "[{name}]:{}", self.port),
+            ListenHost::Name(name) => write!(formatter, "{name}:{}", self.port),
         }
     }
 }

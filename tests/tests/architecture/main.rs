@@ -6,17 +6,31 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms of the node, each with those that it may import from.
-const ROOMS: [(&str, &[&str]); 12] = [
+const ROOMS: [(&str, &[&str]); 13] = [
     ("clock", &[]),
     ("settings", &["clock"]),
     ("telemetry", &["settings"]),
     ("catalog", &[]),
+    ("cluster", &["clock"]),
     ("upstream", &[]),
     ("actors", &["catalog", "clock", "upstream"]),
     ("listener", &[]),
     ("gateway", &["actors", "listener", "upstream"]),
-    ("admin", &["actors", "catalog", "clock", "gateway", "listener"]),
-    ("app", &["settings", "telemetry", "catalog", "upstream", "actors", "listener", "gateway", "admin"]),
+    ("admin", &["actors", "clock", "cluster", "gateway", "listener"]),
+    (
+        "app",
+        &[
+            "settings",
+            "telemetry",
+            "catalog",
+            "cluster",
+            "upstream",
+            "actors",
+            "listener",
+            "gateway",
+            "admin",
+        ],
+    ),
     ("cli", &["settings", "app"]),
     ("main", &["settings", "app", "cli"]),
 ];
