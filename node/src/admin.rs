@@ -1,121 +1,158 @@
-//! The admin API below `/v1.0`: what is configured and how the backends are.
+//! The admin API below `/v1.0`: what is configured, how it is changed, and how the backends and the cluster are.
 //!
-//! Handlers read the catalog and the published views, and wait for nothing: health is as quick as the list that
-//! it belongs to. Changes come from the settings file in this version (see the README).
+//! Reads come from the state that this node has applied and from the published views, and wait for nothing: health
+//! is as quick as the list that it belongs to. Writes go through the cluster and answer when this node has applied
+//! them, so that the next read here shows them. What a change means is `protocol`'s to say; what becomes of a
+//! failure is said in `failure`, once.
 
+mod answer;
 mod auth;
+mod backup;
+mod body;
+mod catalog;
+mod conditions;
+mod failure;
+mod frame;
+mod health;
+mod history;
+mod limiter;
+mod membership;
 mod objects;
+mod probes;
+mod query;
+mod tokens;
+mod write;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use actix_web::body::MessageBody;
-use actix_web::dev::{HttpServiceFactory, ServiceRequest, ServiceResponse};
-use actix_web::http::header::{self, HeaderName, HeaderValue};
-use actix_web::middleware::{Next, NormalizePath, from_fn};
-use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, web};
-use ollamaflow_protocol::error::{ApiError, ErrorKind};
-use ollamaflow_protocol::object::Secret;
+use actix_web::dev::HttpServiceFactory;
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::middleware::{NormalizePath, from_fn};
+use actix_web::{HttpRequest, HttpResponse, Resource, web};
+use ollamaflow_protocol::object::{Backend, Frontend};
 
+pub use self::auth::Authority;
+use self::failure::Failure;
+pub use self::probes::{Readiness, probes};
 use crate::actors::Directory;
-use crate::catalog::CatalogReader;
-use crate::gateway::{self, RequestId};
-use crate::listener::{Connection, Keeping};
+use crate::cluster::Cluster;
 
-/// What the handlers read.
+/// What the handlers work with.
 pub struct AdminState {
-    /// The configuration.
-    pub catalog: CatalogReader,
+    /// What is configured, and the way to change it.
+    pub cluster: Cluster,
     /// The live state.
     pub directory: Arc<Directory>,
-    /// Tokens that open the API.
-    pub tokens: Vec<Secret>,
+    /// Whether clients should be sent to this node.
+    pub readiness: Arc<Readiness>,
+    /// Who may use the API.
+    pub authority: Authority,
+    /// Longest pause between two pieces of a request body; `Webserver.IO.ReadTimeoutMs`.
+    pub read_timeout: Duration,
     /// Headers for every response that does not have them; `Webserver.Headers.DefaultHeaders`.
     pub default_headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// The routes, with authentication in front of each.
 pub fn service(state: web::Data<AdminState>) -> impl HttpServiceFactory {
-    let read = |path: &str| web::resource(path.to_owned()).default_service(web::to(method_not_allowed));
     web::scope("/v1.0")
         .app_data(state)
-        .wrap(from_fn(guard))
+        .wrap(from_fn(auth::guard))
+        .wrap(from_fn(frame::frame))
         .wrap(NormalizePath::trim())
         .service(
-            read("/frontends")
-                .route(web::get().to(objects::list_frontends))
-                .route(web::head().to(objects::list_frontends)),
+            path("/frontends", "GET, HEAD, PUT")
+                .route(web::get().to(objects::list::<Frontend>))
+                .route(web::head().to(objects::list::<Frontend>))
+                .route(web::put().to(objects::create::<Frontend>)),
         )
         .service(
-            read("/frontends/{id}")
-                .route(web::get().to(objects::get_frontend))
-                .route(web::head().to(objects::get_frontend)),
+            path("/frontends/{id}", "GET, HEAD, PUT, DELETE")
+                .route(web::get().to(objects::get::<Frontend>))
+                .route(web::head().to(objects::exists::<Frontend>))
+                .route(web::put().to(objects::update::<Frontend>))
+                .route(web::delete().to(objects::delete::<Frontend>)),
         )
         .service(
-            read("/backends")
-                .route(web::get().to(objects::list_backends))
-                .route(web::head().to(objects::list_backends)),
+            path("/backends", "GET, HEAD, PUT")
+                .route(web::get().to(objects::list::<Backend>))
+                .route(web::head().to(objects::list::<Backend>))
+                .route(web::put().to(objects::create::<Backend>)),
         )
         .service(
-            read("/backends/health")
-                .route(web::get().to(objects::list_health))
-                .route(web::head().to(objects::list_health)),
+            path("/backends/health", "GET, HEAD")
+                .route(web::get().to(health::list))
+                .route(web::head().to(health::list)),
         )
         .service(
-            read("/backends/{id}")
-                .route(web::get().to(objects::get_backend))
-                .route(web::head().to(objects::get_backend)),
+            path("/backends/{id}", "GET, HEAD, PUT, DELETE")
+                .route(web::get().to(objects::get::<Backend>))
+                .route(web::head().to(objects::exists::<Backend>))
+                .route(web::put().to(objects::update::<Backend>))
+                .route(web::delete().to(objects::delete::<Backend>)),
         )
         .service(
-            read("/backends/{id}/health")
-                .route(web::get().to(objects::get_health))
-                .route(web::head().to(objects::get_health)),
+            path("/backends/{id}/health", "GET, HEAD")
+                .route(web::get().to(health::get))
+                .route(web::head().to(health::get)),
         )
+        .service(
+            path("/catalog", "GET, HEAD, PUT")
+                .route(web::get().to(catalog::get))
+                .route(web::head().to(catalog::get))
+                .route(web::put().to(catalog::replace)),
+        )
+        .configure(register_cluster)
         .default_service(web::to(not_found))
 }
 
-/// Preflights, authentication, and the headers of every admin response.
-async fn guard(
-    mut request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
-    let answer = Connection::answer(request.request());
-    let payload = request.take_payload();
-    let (payload, unread) = gateway::watch_unread(request.request(), payload);
-    request.set_payload(payload);
-    let mut response = if request.method() == actix_web::http::Method::OPTIONS {
-        let response = gateway::preflight(request.request());
-        request.into_response(response).map_into_right_body()
-    } else if auth::is_authorized(&request) {
-        next.call(request).await?.map_into_left_body()
-    } else {
-        let why = "the Authorization header must be 'Bearer' and an admin token of this node";
-        let response = error(ErrorKind::AuthenticationFailed, why);
-        request.into_response(response).map_into_right_body()
-    };
-    let state = response.request().app_data::<web::Data<AdminState>>().cloned();
-    let defaults = state.as_ref().map_or(&[][..], |state| &state.default_headers);
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    gateway::finish(headers, &RequestId::random(), defaults);
-    Ok(response.map_body(|_, body| Keeping::new(Box::pin(body), (answer, unread))))
+/// The routes that are about the cluster and not about its objects.
+fn register_cluster(config: &mut web::ServiceConfig) {
+    config
+        .service(
+            path("/history", "GET, HEAD")
+                .route(web::get().to(history::list))
+                .route(web::head().to(history::list)),
+        )
+        .service(path("/rollback/{revision}", "POST").route(web::post().to(history::rollback)))
+        .service(
+            path("/tokens", "GET, HEAD, PUT")
+                .route(web::get().to(tokens::list))
+                .route(web::head().to(tokens::list))
+                .route(web::put().to(tokens::create)),
+        )
+        .service(path("/tokens/{name}", "DELETE").route(web::delete().to(tokens::delete)))
+        .service(
+            path("/cluster", "GET, HEAD")
+                .route(web::get().to(membership::status))
+                .route(web::head().to(membership::status)),
+        )
+        .service(
+            path("/cluster/members", "GET, HEAD, POST")
+                .route(web::get().to(membership::members))
+                .route(web::head().to(membership::members))
+                .route(web::post().to(membership::add)),
+        )
+        .service(path("/cluster/members/{id}", "DELETE").route(web::delete().to(membership::remove)))
+        .service(path("/cluster/transfer-leader", "POST").route(web::post().to(membership::transfer_leader)))
+        .service(path("/cluster/snapshot", "POST").route(web::post().to(membership::snapshot)))
+        .service(
+            path("/cluster/backup", "GET, HEAD")
+                .route(web::get().to(backup::take))
+                .route(web::head().to(backup::take)),
+        )
+        .service(path("/cluster/restore", "POST").route(web::post().to(backup::restore)));
 }
 
-async fn not_found(request: HttpRequest) -> HttpResponse {
-    error(ErrorKind::NotFound, format!("there is no admin route {}", request.path()))
+/// A path that answers other methods than those of its routes with 405 and `allow`.
+fn path(path: &str, allow: &'static str) -> Resource {
+    web::resource(path.to_owned()).default_service(web::to(move |request: HttpRequest| async move {
+        let (method, path) = (request.method().to_string(), request.path().to_owned());
+        Err::<HttpResponse, _>(Failure::Method { method, path, allow })
+    }))
 }
 
-async fn method_not_allowed(request: HttpRequest) -> HttpResponse {
-    let why = format!(
-        "{} is not possible on {}: in this version the settings file is where objects are changed",
-        request.method(),
-        request.path()
-    );
-    let body = ApiError::new(ErrorKind::BadRequest, why);
-    HttpResponse::MethodNotAllowed().insert_header((header::ALLOW, "GET, HEAD")).json(body)
-}
-
-fn error(kind: ErrorKind, why: impl Into<String>) -> HttpResponse {
-    let status = actix_web::http::StatusCode::from_u16(kind.status());
-    HttpResponse::build(status.unwrap_or(actix_web::http::StatusCode::INTERNAL_SERVER_ERROR))
-        .json(ApiError::new(kind, why))
+async fn not_found(request: HttpRequest) -> Result<HttpResponse, Failure> {
+    Err(Failure::NoRoute(request.path().to_owned()))
 }

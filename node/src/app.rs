@@ -1,25 +1,28 @@
 //! The composition root: builds every part in the order of the layers, connects them, and runs the node.
 
+mod clustering;
+mod hangup;
 mod listen;
-mod reload;
 mod stop;
 
 use std::io::{self, Write as _};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Server;
+use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::{App, web};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use self::stop::StopSignals;
+use self::stop::{STOP_DELAY, StopSignals};
 use crate::actors::{Actors, Directory, ProbeSettings};
-use crate::admin::{self, AdminState};
-use crate::catalog::{CatalogPublisher, CatalogReader};
+use crate::admin::{self, AdminState, Authority, Readiness};
+use crate::catalog::CatalogPublisher;
+use crate::cluster::{PeerTlsError, SecretError, StartError};
 use crate::gateway::{Gateway, GatewaySettings};
 use crate::listener::{self, ListenerSettings};
-use crate::settings::{Loaded, Settings, Sources};
+use crate::settings::{ListenTarget, Loaded, Settings};
 use crate::telemetry;
 use crate::upstream::{Client, ClientSettings};
 
@@ -29,6 +32,9 @@ const CLIENT_KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// How long requests in flight may go on after a stop was asked for: seconds.
 const SHUTDOWN_SECONDS: u64 = 30;
+
+/// Threads of an admin API that has an address of its own.
+const ADMIN_WORKERS: usize = 1;
 
 /// Why a node does not start or stops on its own.
 #[derive(Debug, thiserror::Error)]
@@ -44,79 +50,152 @@ pub enum AppError {
     /// Signals cannot be received.
     #[error("signals cannot be received: {0}")]
     Signals(#[source] io::Error),
+    /// The node cannot take its part in the cluster.
+    #[error(transparent)]
+    Cluster(#[from] StartError),
+    /// The certificates for the other nodes cannot be used.
+    #[error("Cluster.Tls: {0}")]
+    PeerTls(#[from] PeerTlsError),
+    /// The secret cannot be used.
+    #[error("Cluster.Secret: {0}")]
+    Secret(#[from] SecretError),
     /// The server stopped with an error.
     #[error("the server stopped: {0}")]
     Server(#[source] io::Error),
 }
 
 /// Runs a node until it is told to stop by a signal. Installs logging and blocks the calling thread.
-pub fn serve(loaded: Loaded, sources: Sources) -> Result<(), AppError> {
+pub fn serve(loaded: Loaded) -> Result<(), AppError> {
     telemetry::init(&loaded.settings.logging);
-    actix_web::rt::System::new().block_on(run(loaded, sources))
+    actix_web::rt::System::new().block_on(run(loaded))
 }
 
-async fn run(loaded: Loaded, sources: Sources) -> Result<(), AppError> {
+async fn run(loaded: Loaded) -> Result<(), AppError> {
     for notice in &loaded.notices {
         tracing::warn!("{notice}");
     }
     raise_open_files_limit();
-    let Loaded { settings, catalog, .. } = loaded;
-    let (publisher, reader) = CatalogPublisher::new(catalog);
+    let settings = &loaded.settings;
     // Listening comes first: a port that is taken should be known before anything else runs.
-    let listeners = listen::bind(&settings.webserver)?;
-    let addresses = listeners.iter().map(std::net::TcpListener::local_addr).collect::<io::Result<Vec<_>>>();
-    let addresses = addresses.map_err(AppError::Server)?;
-    let actors = Actors::start(reader.clone(), probe_settings(&settings)).await;
-    let server = start_server(&settings, listeners, reader, actors.directory())?;
+    let clients = Listeners::bind(&settings.webserver.listen_target())?;
+    let admins = settings.admin.listen_target().map(|target| Listeners::bind(&target)).transpose()?;
+    let has_peers = loaded.cluster.listen.is_some();
+    let cluster = clustering::start(settings, loaded.cluster.clone()).await?;
+    let (publisher, catalog) = CatalogPublisher::new(cluster.state().catalog().clone());
+    let actors = Actors::start(catalog, probe_settings(settings)).await;
+    actix_web::rt::spawn(clustering::publish(cluster.clone(), publisher));
+    let readiness = Readiness::new();
+    let state = web::Data::new(AdminState {
+        cluster: cluster.clone(),
+        directory: actors.directory(),
+        readiness: readiness.clone(),
+        authority: Authority::new(&settings.admin_bearer_tokens),
+        read_timeout: settings.webserver.io.read_timeout(),
+        default_headers: default_headers(settings),
+    });
+    let (addresses, admin_addresses) =
+        (clients.addresses.clone(), admins.as_ref().map(|it| it.addresses.clone()));
+    let server = serve_clients(settings, clients, actors.directory(), &state, admins.is_none())?;
+    let admin_server = admins.map(|listeners| serve_admins(settings, listeners, &state)).transpose()?;
     // Whoever reads that the node listens may send it a signal at once.
-    let hangups = reload::hangups().map_err(AppError::Signals)?;
+    let hangups = hangup::signals().map_err(AppError::Signals)?;
     let stop_signals = StopSignals::install().map_err(AppError::Signals)?;
-    announce(&addresses);
-    actix_web::rt::spawn(reload::on_hangup(hangups, sources, publisher));
-    actix_web::rt::spawn(stop_signals.obey(server.handle()));
-    let result = server.await.map_err(AppError::Server);
+    announce(&addresses, &admin_addresses.unwrap_or_default());
+    actix_web::rt::spawn(hangup::explain(hangups));
+    let handles = std::iter::once(&server).chain(&admin_server).map(Server::handle).collect();
+    let stop_delay = if has_peers { STOP_DELAY } else { Duration::ZERO };
+    actix_web::rt::spawn(stop_signals.obey(readiness, stop_delay, cluster.clone(), handles));
+    let admin_server = async {
+        match admin_server {
+            Some(server) => server.await,
+            None => Ok(()),
+        }
+    };
+    let result = tokio::try_join!(server, admin_server).map_err(AppError::Server);
     actors.stop();
+    cluster.stop().await;
     tracing::info!("stopped");
-    result
+    result.map(drop)
 }
 
-fn start_server(
+/// Bound sockets and where they are.
+struct Listeners {
+    sockets: Vec<TcpListener>,
+    addresses: Vec<SocketAddr>,
+}
+
+// === impl Listeners ===
+
+impl Listeners {
+    fn bind(target: &ListenTarget) -> Result<Self, AppError> {
+        let sockets = listen::bind(target)?;
+        let addresses = sockets.iter().map(TcpListener::local_addr).collect::<io::Result<_>>();
+        Ok(Self { sockets, addresses: addresses.map_err(AppError::Server)? })
+    }
+}
+
+// === servers ===
+
+/// What carries requests to backends; the admin API too, unless it has an address of its own.
+fn serve_clients(
     settings: &Settings,
-    listeners: Vec<std::net::TcpListener>,
-    catalog: CatalogReader,
+    listeners: Listeners,
     directory: Arc<Directory>,
+    state: &web::Data<AdminState>,
+    has_admin: bool,
 ) -> Result<Server, AppError> {
-    let io = &settings.webserver.io;
-    let read_timeout = io.read_timeout();
     let workers = settings.webserver.worker_count();
-    let connections = usize::try_from(io.max_requests).unwrap_or(usize::MAX);
-    let client = client_settings(settings);
-    let default_headers: Vec<_> = settings
-        .webserver
-        .headers
-        .response_headers()
-        .filter_map(|(name, value)| Some((name.parse().ok()?, value.parse().ok()?)))
-        .collect();
-    let state = web::Data::new(AdminState {
-        catalog,
-        directory: directory.clone(),
-        tokens: settings.admin_bearer_tokens.clone(),
-        default_headers: default_headers.clone(),
+    let (gateway, client) = (gateway_settings(settings), client_settings(settings));
+    let state = state.clone();
+    let server = listener::serve(listeners.sockets, &listener_settings(settings, workers), move || {
+        // Runs once on each worker thread: the upstream client and its connections belong to that thread.
+        let gateway = Gateway::new(directory.clone(), gateway.clone(), Client::new(&client));
+        let app = App::new().service(admin::probes(state.clone()));
+        let app = if has_admin { app.service(admin::service(state.clone())) } else { app };
+        app.default_service(gateway.into_service())
     });
-    let gateway = Arc::new(GatewaySettings { read_timeout, default_headers });
-    let listening = ListenerSettings {
+    server.map_err(AppError::Server)
+}
+
+/// The admin API at an address of its own, with the home page that the dashboard looks for.
+fn serve_admins(
+    settings: &Settings,
+    listeners: Listeners,
+    state: &web::Data<AdminState>,
+) -> Result<Server, AppError> {
+    let (gateway, client) = (gateway_settings(settings), client_settings(settings));
+    let state = state.clone();
+    let server = listener::serve(listeners.sockets, &listener_settings(settings, ADMIN_WORKERS), move || {
+        // No frontend is known here, so nothing is carried to a backend.
+        let gateway = Gateway::new(Arc::default(), gateway.clone(), Client::new(&client));
+        App::new()
+            .service(admin::probes(state.clone()))
+            .service(admin::service(state.clone()))
+            .default_service(gateway.into_service())
+    });
+    server.map_err(AppError::Server)
+}
+
+fn listener_settings(settings: &Settings, workers: usize) -> ListenerSettings {
+    let io = &settings.webserver.io;
+    let connections = usize::try_from(io.max_requests).unwrap_or(usize::MAX);
+    ListenerSettings {
         workers,
         max_connections: connections.div_ceil(workers),
         keep_alive: io.enable_keep_alive.then_some(CLIENT_KEEP_ALIVE),
-        head_timeout: read_timeout,
+        head_timeout: io.read_timeout(),
         shutdown_seconds: SHUTDOWN_SECONDS,
-    };
-    let server = listener::serve(listeners, &listening, move || {
-        // Runs once on each worker thread: the upstream client and its connections belong to that thread.
-        let gateway = Gateway::new(directory.clone(), gateway.clone(), Client::new(&client));
-        App::new().service(admin::service(state.clone())).default_service(gateway.into_service())
-    });
-    server.map_err(AppError::Server)
+    }
+}
+
+fn gateway_settings(settings: &Settings) -> Arc<GatewaySettings> {
+    let read_timeout = settings.webserver.io.read_timeout();
+    Arc::new(GatewaySettings { read_timeout, default_headers: default_headers(settings) })
+}
+
+fn default_headers(settings: &Settings) -> Vec<(HeaderName, HeaderValue)> {
+    let headers = settings.webserver.headers.response_headers();
+    headers.filter_map(|(name, value)| Some((name.parse().ok()?, value.parse().ok()?))).collect()
 }
 
 /// Raises the soft limit of open files to the hard one: a stream needs two, and the soft limit is often 1,024.
@@ -129,12 +208,16 @@ fn raise_open_files_limit() {
 }
 
 /// One line per address on standard output: scripts wait for it, and with port 0 learn the port from it.
-fn announce(addresses: &[SocketAddr]) {
+fn announce(addresses: &[SocketAddr], admin_addresses: &[SocketAddr]) {
     let mut out = io::stdout().lock();
+    // Nobody may be reading any more; that is no reason not to serve.
     for address in addresses {
-        // Nobody may be reading any more; that is no reason not to serve.
         let _ = writeln!(out, "listening on http://{address}");
         tracing::info!(%address, "listening");
+    }
+    for address in admin_addresses {
+        let _ = writeln!(out, "admin API on http://{address}");
+        tracing::info!(%address, "listening for admins");
     }
     let _ = out.flush();
 }

@@ -23,17 +23,18 @@ pub struct CatalogReader {
 
 impl CatalogPublisher {
     /// Starts with a first catalog.
-    pub fn new(catalog: Catalog) -> (Self, CatalogReader) {
-        let (sender, receiver) = watch::channel(Arc::new(catalog));
+    pub fn new(catalog: Arc<Catalog>) -> (Self, CatalogReader) {
+        let (sender, receiver) = watch::channel(catalog);
         (Self { sender }, CatalogReader { receiver })
     }
 
     /// Makes `catalog` the newest one; readers are woken only if it differs. Returns whether it did.
-    pub fn publish(&self, catalog: Catalog) -> bool {
+    pub fn publish(&self, catalog: Arc<Catalog>) -> bool {
         self.sender.send_if_modified(|current| {
-            let changed = **current != catalog;
+            // States between which no object changed share one catalog.
+            let changed = !Arc::ptr_eq(current, &catalog) && *current != catalog;
             if changed {
-                *current = Arc::new(catalog);
+                *current = catalog;
             }
             changed
         })

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use ollamaflow::app;
 use ollamaflow::cli::config::{self, Verdict};
 use ollamaflow::cli::{self, Command, apply, cluster, healthcheck};
-use ollamaflow::settings::{self, FirstRun, MissingFile, Sources};
+use ollamaflow::settings::{self, FirstRun, Sources};
 
 fn main() -> ExitCode {
     let (mut out, mut err) = (io::stdout(), io::stderr());
@@ -26,8 +26,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(mut sources: Sources) -> ExitCode {
-    let loaded = match settings::load(sources.clone()) {
+fn serve(sources: Sources) -> ExitCode {
+    let loaded = match settings::load(sources) {
         Ok(loaded) => loaded,
         Err(e) => return fail(&e),
     };
@@ -36,9 +36,7 @@ fn serve(mut sources: Sources) -> ExitCode {
         let mut out = io::stdout().lock();
         let _ = writeln!(out, "wrote {} with a new admin token: {}", path.display(), admin_token.expose());
     }
-    // A file that vanishes while the node runs must not be written anew.
-    sources.missing_file = MissingFile::Refuse;
-    match app::serve(loaded, sources) {
+    match app::serve(loaded) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => fail(&e),
     }

@@ -4,6 +4,7 @@
 //! its place. Knows nothing about the parts that use the settings, and logs nothing: what there is to say is
 //! returned.
 
+mod admin;
 mod cluster;
 mod environment;
 mod file;
@@ -20,6 +21,7 @@ use ollamaflow_protocol::object::validate::non_empty;
 use ollamaflow_protocol::object::{Backend, Frontend, Secret};
 use serde::{Deserialize, Serialize};
 
+pub use self::admin::Admin;
 pub use self::cluster::{
     ClusterAddress, ClusterAddressError, ClusterPlan, ClusterSettings, ClusterStart, ClusterTiming,
     ClusterTls, ClusterTlsSettings, DEFAULT_CLUSTER_PORT,
@@ -44,6 +46,8 @@ pub struct Settings {
     pub logging: Logging,
     /// The listener and its limits.
     pub webserver: Webserver,
+    /// The admin API.
+    pub admin: Admin,
     /// How backends are probed.
     pub health_check: HealthCheck,
     /// How connections to backends are made and kept.
@@ -75,6 +79,7 @@ impl Default for Settings {
         Self {
             logging: Logging::default(),
             webserver: Webserver::default(),
+            admin: Admin::default(),
             health_check: HealthCheck::default(),
             upstream: Upstream::default(),
             cluster: ClusterSettings::default(),

@@ -11,6 +11,17 @@ pub const STICKY: &str = "x-ollamaflow-sticky";
 /// Request header: labels that a backend must have; comma-separated and repeated headers both mean AND.
 pub const LABEL: &str = "x-ollamaflow-label";
 
+/// Response header of the admin API: the id of the node that answers, `none` before it has one.
+pub const NODE: &str = "x-ollamaflow-node";
+/// Response header of the admin API: the revision of the cluster's state that the node has applied.
+pub const REVISION: &str = "x-ollamaflow-revision";
+/// Response header of the admin API: the id of the leader that the node follows, `none` without one.
+pub const LEADER: &str = "x-ollamaflow-leader";
+/// Response header of the admin API: `true` for the answer to a write that was checked and not made.
+pub const VALIDATED: &str = "x-ollamaflow-validated";
+/// Request header of the admin API, with any value: properties that nobody knows are left out and not refused.
+pub const LENIENT: &str = "x-ollamaflow-lenient";
+
 /// Whether a header belongs to one connection and must not be forwarded (RFC 9110 section 7.6.1, and the
 /// non-standard names that intermediaries agree on). `name` is lower case.
 ///

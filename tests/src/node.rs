@@ -2,8 +2,8 @@
 //! shown when a test fails.
 //!
 //! What is relied on: the binary reads `ollamaflow.json` of its current directory, listens where `--listen` says, prints
-//! `listening on http://ADDRESS` on a line of its own when it is ready, and takes `Frontends` and `Backends` of the file
-//! again on `SIGHUP`.
+//! `listening on http://ADDRESS` on a line of its own when it is ready, and takes other frontends and backends by
+//! `PUT /v1.0/catalog`.
 #![expect(clippy::panic, reason = "a harness reports failure to its test by panicking")]
 
 mod binary;
@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use self::process::Process;
@@ -115,15 +115,17 @@ impl Node {
         self.process = Process::start(self.directory.path(), &self.builder).await;
     }
 
-    /// Puts other frontends and backends into the settings file and tells the node. It takes them a moment later.
-    pub fn rewrite_objects(
-        &mut self,
+    /// Makes these the only frontends and backends. Requests are routed by them a moment later.
+    pub async fn rewrite_objects(
+        &self,
         frontends: impl IntoIterator<Item = Frontend>,
         backends: impl IntoIterator<Item = Backend>,
     ) {
-        self.builder.replace_objects(frontends.into_iter().collect(), backends.into_iter().collect());
-        self.builder.write_settings(self.directory.path());
-        self.signal(Signal::Hangup);
+        let frontends: Vec<Value> = frontends.into_iter().map(|frontend| frontend.json()).collect();
+        let backends: Vec<Value> = backends.into_iter().map(|backend| backend.json()).collect();
+        let catalog = json!({ "Frontends": frontends, "Backends": backends });
+        let (status, answer) = self.admin("PUT", "/v1.0/catalog", Some(&catalog)).await;
+        assert_eq!(status, 200, "the catalog was not replaced: {answer}");
     }
 
     /// An admin request with the token of the test settings; gives status and body (null when it is not JSON).

@@ -131,8 +131,10 @@ impl BackendActor {
             None if !had_verdict && self.health.has_verdict() && !success => self.warn_of_bad_health(why),
             None => {}
         }
-        if change.is_some() {
+        if change.is_some() || had_verdict != self.health.has_verdict() {
             self.handle.publish_health(self.health.view());
+        }
+        if change.is_some() {
             self.models_read = None;
         }
     }
@@ -193,7 +195,7 @@ impl Handler<Configure> for BackendActor {
             self.health = Health::new(now());
             self.models_read = None;
         }
-        self.handle.publish_config(&self.config, self.health.view());
+        self.handle.publish_config(&self.config, self.health.view(), self.health.has_verdict());
         if probed_otherwise {
             self.probe_after(Duration::ZERO, ctx);
         }

@@ -37,6 +37,15 @@ impl Directory {
         self.current.load().backends.get(id).cloned()
     }
 
+    /// Whether the probes have found out about every backend that takes part.
+    pub fn is_probed(&self) -> bool {
+        let entries = self.current.load();
+        entries.backends.values().all(|backend| {
+            let view = backend.view();
+            view.has_verdict || !view.config.active
+        })
+    }
+
     pub(super) fn entries(&self) -> Guard<Arc<Entries>> {
         self.current.load()
     }

@@ -57,7 +57,7 @@ fn healthy_server() -> u16 {
     port
 }
 
-fn catalog(backends: &[(&str, u16)]) -> Catalog {
+fn catalog(backends: &[(&str, u16)]) -> Arc<Catalog> {
     let ids: Vec<BackendId> = backends.iter().map(|(id, _)| BackendId::try_from(*id).unwrap()).collect();
     let objects = ids.iter().zip(backends).map(|(id, (_, port))| {
         let mut backend = Backend::new(id.clone());
@@ -67,7 +67,7 @@ fn catalog(backends: &[(&str, u16)]) -> Catalog {
     });
     let mut frontend = Frontend::new(FrontendId::try_from("f").unwrap());
     frontend.backends.clone_from(&ids);
-    Catalog::from_objects(vec![frontend], objects.collect()).unwrap()
+    Arc::new(Catalog::from_objects(vec![frontend], objects.collect()).unwrap())
 }
 
 fn backend(directory: &Directory, id: &str) -> Option<Arc<BackendHandle>> {

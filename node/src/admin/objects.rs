@@ -1,102 +1,157 @@
-//! Frontends, backends and their health, as JSON.
+//! Frontends and backends: reading and writing one, listing all.
 
-use actix_web::http::header;
-use actix_web::{HttpResponse, web};
-use ollamaflow_protocol::error::ErrorKind;
-use ollamaflow_protocol::id::{BackendId, FrontendId};
-use ollamaflow_protocol::object::{Backend, BackendRuntime, BackendStatus};
-use ollamaflow_protocol::time::Timestamp;
-use serde::Serialize;
+mod kind;
 
-use super::{AdminState, error};
-use crate::actors::HealthView;
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse, web};
+use ollamaflow_protocol::cluster::{ClusterState, Precondition};
+
+use self::kind::Object;
+use super::conditions::Conditions;
+use super::failure::Failure;
+use super::write::Writing;
+use super::{AdminState, answer, body, query};
 use crate::clock::now;
 
-pub(super) async fn list_frontends(state: web::Data<AdminState>) -> HttpResponse {
-    let catalog = state.catalog.current();
-    let mut frontends: Vec<_> = catalog.frontends.values().map(AsRef::as_ref).collect();
-    frontends.sort_by_key(|frontend: &&ollamaflow_protocol::object::Frontend| {
-        std::cmp::Reverse(frontend.created_utc)
+/// All objects of a kind, newest first.
+pub(super) async fn list<T: Object>(
+    request: HttpRequest,
+    state: web::Data<AdminState>,
+) -> Result<HttpResponse, Failure> {
+    let newest = query::state(&request, &state).await?;
+    let mut objects: Vec<&T> = T::all(newest.catalog()).values().map(AsRef::as_ref).collect();
+    objects.sort_by_key(|object| Reverse(object.created()));
+    let shown: Vec<_> = objects.into_iter().map(|object| object.shown(&state.directory)).collect();
+    answer::ok(&shown)
+}
+
+/// One object.
+pub(super) async fn get<T: Object>(
+    request: HttpRequest,
+    state: web::Data<AdminState>,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Failure> {
+    let newest = query::state(&request, &state).await?;
+    let object = find::<T>(&newest, &id)?;
+    if Conditions::of(&request).has(object.revision()) {
+        return Ok(answer::tagged(answer::not_modified(), object.revision()));
+    }
+    Ok(answer::tagged(answer::ok(&object.shown(&state.directory))?, object.revision()))
+}
+
+/// Whether there is such an object: `true` or `false`, of which a `HEAD` shows the length.
+pub(super) async fn exists<T: Object>(
+    request: HttpRequest,
+    state: web::Data<AdminState>,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Failure> {
+    let newest = query::state(&request, &state).await?;
+    match find::<T>(&newest, &id) {
+        Ok(object) => Ok(answer::tagged(answer::json(StatusCode::OK, &true)?, object.revision())),
+        Err(_) => answer::json(StatusCode::NOT_FOUND, &false),
+    }
+}
+
+/// A new object.
+pub(super) async fn create<T: Object>(
+    request: HttpRequest,
+    state: web::Data<AdminState>,
+    payload: web::Payload,
+) -> Result<HttpResponse, Failure> {
+    let writing = Writing::of(&request, &state)?;
+    let text = body::read(&request, payload, body::OBJECT_BYTES, state.read_timeout).await?;
+    let object = writing.accept(T::create(&text, now())?)?;
+    let id = object.id().clone();
+    let committed = writing.command(object.put(Precondition::Absent)).await?;
+    let mut response = shown::<T>(StatusCode::CREATED, &state, &committed.state, &id)?;
+    let location = format!("/v1.0/{}s/{}", T::KIND, id.as_ref());
+    if let Ok(location) = HeaderValue::from_str(&location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(writing.answer(response))
+}
+
+/// Changes an object: what the body does not name stays as it is.
+pub(super) async fn update<T: Object>(
+    request: HttpRequest,
+    state: web::Data<AdminState>,
+    id: web::Path<String>,
+    payload: web::Payload,
+) -> Result<HttpResponse, Failure> {
+    let writing = Writing::of(&request, &state)?;
+    // Said before the body is read; it may be on its way from the leader.
+    if find::<T>(&state.cluster.state(), &id).is_err() {
+        find::<T>(&state.cluster.linearizable().await?, &id)?;
+    }
+    let text = body::read(&request, payload, body::OBJECT_BYTES, state.read_timeout).await?;
+    let committed = writing.change(|newest| {
+        let stored = find::<T>(newest, &id)?;
+        writing.conditions.check(&name::<T>(&id), Some(stored.revision()))?;
+        let object = writing.accept(stored.patched(&text)?)?;
+        Ok(object.put(Precondition::Revision(stored.revision())))
     });
-    json(&frontends)
+    let committed = committed.await?;
+    let response = shown::<T>(StatusCode::OK, &state, &committed.state, &parse::<T>(&id)?)?;
+    Ok(writing.answer(response))
 }
 
-pub(super) async fn get_frontend(state: web::Data<AdminState>, id: web::Path<String>) -> HttpResponse {
-    let catalog = state.catalog.current();
-    let found = FrontendId::try_from(id.as_str()).ok().and_then(|id| catalog.frontends.get(&id));
-    found.map_or_else(|| missing("frontend", &id), |frontend| json(frontend.as_ref()))
-}
-
-pub(super) async fn list_backends(state: web::Data<AdminState>) -> HttpResponse {
-    list(&state, |backend| configured(&state, backend))
-}
-
-pub(super) async fn get_backend(state: web::Data<AdminState>, id: web::Path<String>) -> HttpResponse {
-    one(&state, &id, |backend| configured(&state, backend))
-}
-
-pub(super) async fn list_health(state: web::Data<AdminState>) -> HttpResponse {
-    let now = now();
-    list(&state, |backend| live(&state, backend, now))
-}
-
-pub(super) async fn get_health(state: web::Data<AdminState>, id: web::Path<String>) -> HttpResponse {
-    one(&state, &id, |backend| live(&state, backend, now()))
-}
-
-/// Every backend of the catalog, newest first.
-fn list(state: &AdminState, runtime: impl Fn(&Backend) -> BackendRuntime) -> HttpResponse {
-    let catalog = state.catalog.current();
-    let mut backends: Vec<_> = catalog
-        .backends
-        .values()
-        .map(|backend| BackendStatus { backend, runtime: runtime(backend) })
-        .collect();
-    backends.sort_by_key(|status| std::cmp::Reverse(status.backend.created_utc));
-    json(&backends)
-}
-
-fn one(state: &AdminState, id: &str, runtime: impl Fn(&Backend) -> BackendRuntime) -> HttpResponse {
-    let catalog = state.catalog.current();
-    let found = BackendId::try_from(id).ok().and_then(|id| catalog.backends.get(&id));
-    match found {
-        Some(backend) => json(&BackendStatus { backend, runtime: runtime(backend) }),
-        None => missing("backend", id),
+/// Deletes an object. A backend that frontends list stays, unless `force` unlinks it.
+pub(super) async fn delete<T: Object>(
+    request: HttpRequest,
+    state: web::Data<AdminState>,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Failure> {
+    let writing = Writing::of(&request, &state)?;
+    let force = query::flag(&request, "force")?;
+    let known = parse::<T>(&id)?;
+    if writing.conditions.is_empty() {
+        writing.command(T::delete(known, Precondition::Any, force)).await?;
+    } else {
+        let deleting = writing.change(|newest| {
+            let revision = find::<T>(newest, &id)?.revision();
+            writing.conditions.check(&name::<T>(&id), Some(revision))?;
+            Ok(T::delete(known.clone(), Precondition::Revision(revision), force))
+        });
+        deleting.await?;
     }
+    Ok(writing.answer(HttpResponse::NoContent().finish()))
 }
 
-/// What a plain read shows beside the configuration.
-fn configured(state: &AdminState, backend: &Backend) -> BackendRuntime {
-    let handle = state.directory.backend(&backend.identifier);
-    BackendRuntime {
-        active_requests: handle.map_or(0, |handle| u64::from(handle.in_flight())),
-        ..BackendRuntime::default()
-    }
+// === helpers ===
+
+fn parse<T: Object>(text: &str) -> Result<T::Id, Failure> {
+    T::Id::try_from(text).map_err(|_| missing::<T>(text))
 }
 
-/// What the health reads show. A backend whose actor has not started yet has been unhealthy for no time.
-fn live(state: &AdminState, backend: &Backend, now: Timestamp) -> BackendRuntime {
-    let Some(handle) = state.directory.backend(&backend.identifier) else {
-        return BackendRuntime::unhealthy(now, now);
+fn find<'a, T: Object>(state: &'a ClusterState, text: &str) -> Result<&'a Arc<T>, Failure> {
+    let found = T::all(state.catalog()).get(&parse::<T>(text)?);
+    found.ok_or_else(|| missing::<T>(text))
+}
+
+fn missing<T: Object>(id: &str) -> Failure {
+    Failure::Missing { kind: T::KIND, id: id.to_owned() }
+}
+
+fn name<T: Object>(id: &str) -> String {
+    format!("{} {id}", T::KIND)
+}
+
+/// The object as it is after a write.
+fn shown<T: Object>(
+    status: StatusCode,
+    admin: &AdminState,
+    state: &ClusterState,
+    id: &T::Id,
+) -> Result<HttpResponse, Failure> {
+    let Some(object) = T::all(state.catalog()).get(id) else {
+        let what = name::<T>(id.as_ref());
+        return Err(Failure::Conflict(format!(
+            "{what} was written, and deleted by somebody else right after"
+        )));
     };
-    let runtime = match handle.view().health {
-        HealthView::Healthy(since) => BackendRuntime::healthy(since, now),
-        HealthView::Unhealthy(since) => BackendRuntime::unhealthy(since, now),
-    };
-    BackendRuntime { active_requests: u64::from(handle.in_flight()), ..runtime }
-}
-
-fn missing(kind: &str, id: &str) -> HttpResponse {
-    error(ErrorKind::NotFound, format!("there is no {kind} '{id}'"))
-}
-
-/// Indented, as the original writes it.
-fn json(value: &(impl Serialize + ?Sized)) -> HttpResponse {
-    match serde_json::to_vec_pretty(value) {
-        Ok(body) => HttpResponse::Ok().insert_header((header::CONTENT_TYPE, "application/json")).body(body),
-        Err(e) => {
-            tracing::error!(error = %e, "an object could not be written as json");
-            error(ErrorKind::InternalError, "the object could not be written as JSON")
-        }
-    }
+    Ok(answer::tagged(answer::json(status, &object.shown(&admin.directory))?, object.revision()))
 }

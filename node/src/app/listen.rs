@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::AppError;
-use crate::settings::{ListenHost, ListenTarget, Webserver};
+use crate::settings::{ListenHost, ListenTarget};
 
 /// Connections that the kernel holds until a worker takes them. The standard library's 128 overflows when a
 /// thousand clients connect at once, and each overflow costs a client a second.
@@ -14,10 +14,10 @@ const BACKLOG: i32 = 4096;
 
 /// Binds every address that the configured name means. With port 0 only the first, since the system would give
 /// each another port.
-pub(super) fn bind(settings: &Webserver) -> Result<Vec<TcpListener>, AppError> {
-    let port = settings.port;
-    let failed = |source| AppError::Listen { address: format!("{}:{port}", settings.hostname), source };
-    let ListenTarget { host, .. } = settings.listen_target();
+pub(super) fn bind(target: &ListenTarget) -> Result<Vec<TcpListener>, AppError> {
+    let failed = |source| AppError::Listen { address: target.to_string(), source };
+    let ListenTarget { host, port } = target;
+    let port = *port;
     let ListenHost::Name(host) = host else {
         // An IPv6 socket takes IPv4 too, unless the machine has no IPv6.
         let six = listen((Ipv6Addr::UNSPECIFIED, port).into());

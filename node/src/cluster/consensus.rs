@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ollamaflow_protocol::cluster::{Applied, NodeId, Rejection};
 use ollamaflow_protocol::id::ClusterId;
-use openraft::error::{CheckIsLeaderError, ClientWriteError, Fatal, RaftError};
+use openraft::error::{ChangeMembershipError, CheckIsLeaderError, ClientWriteError, Fatal, RaftError};
 use openraft::{ChangeMembers, Config, Raft, RaftMetrics, SnapshotPolicy};
 
 use super::error::ClusterError;
@@ -23,6 +23,9 @@ const READ_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Longest wait for one step of a change of the membership.
 const MEMBERSHIP_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// Pause before a change is tried again that found another one under way.
+const MEMBERSHIP_RETRY: Duration = Duration::from_millis(50);
 
 /// Longest wait for a snapshot to be on the disk.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -90,12 +93,10 @@ impl Consensus {
         let metrics = metrics.borrow();
         match metrics.current_leader {
             Some(id) if id == self.id && metrics.state.is_leader() => Leadership::Here,
-            Some(id) if id != self.id => {
-                match metrics.membership_config.membership().get_node(&id) {
-                    Some(member) => Leadership::At { node: id, address: member.address.clone() },
-                    None => Leadership::Nowhere,
-                }
-            }
+            Some(id) if id != self.id => match metrics.membership_config.membership().get_node(&id) {
+                Some(member) => Leadership::At { node: id, address: member.address.clone() },
+                None => Leadership::Nowhere,
+            },
             _ => Leadership::Nowhere,
         }
     }
@@ -103,10 +104,18 @@ impl Consensus {
     /// Waits until the leadership is other than `known`, or for `longest`.
     pub(super) async fn leadership_after(&self, known: &Leadership, longest: Duration) -> Leadership {
         let mut metrics = self.raft.metrics();
-        let changed = async {
-            while self.leadership() == *known && metrics.changed().await.is_ok() {}
-        };
+        let changed = async { while self.leadership() == *known && metrics.changed().await.is_ok() {} };
         let _ = tokio::time::timeout(longest, changed).await;
+        self.leadership()
+    }
+
+    /// Waits until another node leads, or for `longest`; answers who leads then.
+    pub(super) async fn leader_elsewhere(&self, longest: Duration) -> Leadership {
+        let mut metrics = self.raft.metrics();
+        let elected = async {
+            while !matches!(self.leadership(), Leadership::At { .. }) && metrics.changed().await.is_ok() {}
+        };
+        let _ = tokio::time::timeout(longest, elected).await;
         self.leadership()
     }
 
@@ -119,7 +128,10 @@ impl Consensus {
     }
 
     /// On the leader: puts a text into the log, and gives its index and what it did once a quorum has it on disk.
-    pub(super) async fn write(&self, text: String) -> Result<(u64, Result<Applied, Rejection>), ClusterError> {
+    pub(super) async fn write(
+        &self,
+        text: String,
+    ) -> Result<(u64, Result<Applied, Rejection>), ClusterError> {
         self.must_have_quorum()?;
         let write = self.raft.client_write(Proposal { text });
         let response = match tokio::time::timeout(WRITE_TIMEOUT, write).await {
@@ -172,12 +184,23 @@ impl Consensus {
         change: ChangeMembers<NodeId, Member>,
     ) -> Result<(), ClusterError> {
         self.must_have_quorum()?;
-        match tokio::time::timeout(MEMBERSHIP_TIMEOUT, self.raft.change_membership(change, true)).await {
+        let changed = tokio::time::timeout(MEMBERSHIP_TIMEOUT, async {
+            loop {
+                match self.raft.change_membership(change.clone(), true).await {
+                    Err(RaftError::APIError(ClientWriteError::ChangeMembershipError(
+                        ChangeMembershipError::InProgress(_),
+                    ))) => tokio::time::sleep(MEMBERSHIP_RETRY).await,
+                    other => return other,
+                }
+            }
+        });
+        match changed.await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_)))) => Err(ClusterError::NotLeader),
+            Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_)))) => {
+                Err(ClusterError::NotLeader)
+            }
             Ok(Err(RaftError::APIError(ClientWriteError::ChangeMembershipError(e)))) => {
-                tracing::debug!(error = %e, "a change of the membership was refused");
-                Err(ClusterError::MembershipBusy)
+                Err(ClusterError::Membership(e.to_string()))
             }
             Ok(Err(e)) => Err(failed(&e)),
             Err(_) => Err(ClusterError::Unconfirmed { waited_ms: millis(MEMBERSHIP_TIMEOUT) }),
@@ -193,7 +216,8 @@ impl Consensus {
             loop {
                 {
                     let metrics = metrics.borrow_and_update();
-                    let matched = metrics.replication.as_ref().and_then(|all| all.get(&node).copied().flatten());
+                    let matched =
+                        metrics.replication.as_ref().and_then(|all| all.get(&node).copied().flatten());
                     let last = metrics.last_log_index.unwrap_or_default();
                     if matched.is_some_and(|matched| matched.index + FEW >= last) {
                         return true;
@@ -247,7 +271,9 @@ impl Consensus {
             let metrics = metrics.borrow();
             let silence = metrics.millis_since_quorum_ack.map(Duration::from_millis);
             let alone = metrics.membership_config.voter_ids().all(|voter| voter == self.id);
-            metrics.state.is_leader() && !alone && silence.is_some_and(|silence| silence > self.quorum_patience)
+            metrics.state.is_leader()
+                && !alone
+                && silence.is_some_and(|silence| silence > self.quorum_patience)
         };
         if lost { Err(self.no_leader()) } else { Ok(()) }
     }

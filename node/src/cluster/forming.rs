@@ -10,7 +10,7 @@ use super::codec;
 use super::errand::{Admission, Candidate, Done, Ended, Errand};
 use super::error::ClusterError;
 use super::greeting::{Greeting, Step, next_step};
-use super::network::{Call, CallError, PeerClient, Target};
+use super::network::{Call, CallError, PeerClient, Refusal, Target};
 use super::node::{Node, Standing};
 use super::settings::Start;
 use super::start::{begin, founding_claim, on_disk};
@@ -124,7 +124,14 @@ pub(super) async fn ask_for_place(
     };
     let body = Errand::Admit(candidate).encode().map_err(|e| PlaceError::Nonsense(e.to_string()))?;
     let target = Target { address: address.to_owned(), node: None };
-    let answer = client.call(&target, Call::Join, body, JOIN_TIMEOUT).await.map_err(PlaceError::Call)?;
+    let answer = match client.call(&target, Call::Join, body, JOIN_TIMEOUT).await {
+        Ok(answer) => answer,
+        Err(CallError::Refused(Refusal::Removed)) => {
+            let id = node.place.load().node.unwrap_or_default();
+            return Err(PlaceError::Refused(ClusterError::Removed { id }));
+        }
+        Err(e) => return Err(PlaceError::Call(e)),
+    };
     let ended: Ended = codec::decode(&answer).map_err(|e| PlaceError::Nonsense(e.to_string()))?;
     match ended.map_err(PlaceError::Refused)? {
         Done::Admitted(admission) => Ok(admission),

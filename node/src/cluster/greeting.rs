@@ -32,17 +32,12 @@ pub(super) enum Step {
 ///
 /// The first of the peers founds, and only when every other one is there and has no cluster either. So a node
 /// whose disk was lost never founds a second cluster beside its old one: the others have theirs.
-pub(super) fn next_step(
-    own: &str,
-    peers: &BTreeSet<String>,
-    answers: &[(String, Option<Greeting>)],
-) -> Step {
+pub(super) fn next_step(own: &str, peers: &BTreeSet<String>, answers: &[(String, Option<Greeting>)]) -> Step {
     if let Some((address, _)) = answers.iter().find(|(_, answer)| is_member(answer.as_ref())) {
         return Step::Join(address.clone());
     }
-    if let Some((address, _)) = answers
-        .iter()
-        .find(|(_, answer)| answer.as_ref().is_some_and(|greeting| greeting.peers != *peers))
+    if let Some((address, _)) =
+        answers.iter().find(|(_, answer)| answer.as_ref().is_some_and(|greeting| greeting.peers != *peers))
     {
         return Step::Wait(format!("{address} has another list of Peers: give all nodes the same"));
     }

@@ -16,6 +16,7 @@ use super::leading;
 use super::network::{Call, Incoming, Service, ServiceError, decode_snapshot};
 use super::node::{Node, Standing};
 use super::proposing::at_leader;
+use super::start::FOUNDER;
 
 /// How long a node that is to lead may take to get the last entries.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_millis(500);
@@ -106,25 +107,30 @@ async fn admitted(node: &Arc<Node>, from: Option<NodeId>, errand: Errand) -> End
         return Err(ClusterError::Membership("only a candidate joins".to_owned()));
     };
     let consensus = node.member()?;
-    let own_node = consensus.state.current().state.nodes().values().find_map(|record| {
-        (record.incarnation == candidate.incarnation).then_some(record.id)
-    });
+    let own_node = consensus
+        .state
+        .current()
+        .state
+        .nodes()
+        .values()
+        .find_map(|record| (record.incarnation == candidate.incarnation).then_some(record.id));
     let is_passed_on = from.is_some() && from != own_node;
     if is_passed_on { leading::lead(node, consensus, errand).await } else { at_leader(node, errand).await }
 }
 
-/// A member wants this node. Only a node without a cluster can come.
+/// A member wants this node. Only one without a cluster can come, or one that has its id and no more: it was cut
+/// off on its way.
 fn invited(node: &Node, inviter: &str) -> Result<(), ClusterError> {
-    match node.standing() {
-        Standing::Forming(_) => {
-            tracing::info!(inviter, "invited into a cluster");
-            node.invitation.send_replace(Some(inviter.to_owned()));
-            Ok(())
-        }
-        _ => Err(ClusterError::Membership(
-            "that node has a cluster already: wipe its data directory and start it with --join".to_owned(),
-        )),
+    let is_on_its_way = || {
+        node.consensus().is_some_and(|consensus| consensus.id != FOUNDER && consensus.members().is_empty())
+    };
+    if !matches!(node.standing(), Standing::Forming(_)) && !is_on_its_way() {
+        let why = "that node has a cluster already: wipe its data directory and start it with --join";
+        return Err(ClusterError::Membership(why.to_owned()));
     }
+    tracing::info!(inviter, "invited into a cluster");
+    node.invitation.send_replace(Some(inviter.to_owned()));
+    Ok(())
 }
 
 /// A node that was removed while it was away does not know it: it must not be listened to, but told.

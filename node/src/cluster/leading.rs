@@ -27,9 +27,18 @@ const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a member that loses its place may take to learn that it votes no more.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Longest wait for another node to take the leadership, and the pause between two requests to do so.
-const TRANSFER_TIMEOUT: Duration = Duration::from_secs(4);
-const TRANSFER_RETRY: Duration = Duration::from_millis(250);
+/// How long a removal waits for another change of the membership to end.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Longest wait for another node to take the leadership.
+const TRANSFER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Longest wait for the outcome of one election. With four voters or more, others may still hold to this leader:
+/// then it takes another election, when they have missed its heartbeats.
+const TRANSFER_RETRY: Duration = Duration::from_millis(800);
+
+/// Longest wait of the successor for the last entries, and for its answer.
+const ELECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Does an errand, if this node leads.
 pub(super) async fn lead(node: &Arc<Node>, consensus: &Consensus, errand: Errand) -> Ended {
@@ -67,7 +76,9 @@ pub(super) async fn admit(
     };
     let mut is_voter = consensus.voters().contains(&id);
     if is_ready {
-        let Ok(_change) = node.changing_membership.try_lock() else { return Err(ClusterError::MembershipBusy) };
+        let Ok(_change) = node.changing_membership.try_lock() else {
+            return Err(ClusterError::MembershipBusy);
+        };
         is_voter = enrol(consensus, id, &address).await?;
     }
     Ok(Admission { cluster: consensus.cluster.clone(), node: id, is_voter })
@@ -116,7 +127,11 @@ async fn enrol(consensus: &Consensus, id: NodeId, address: &str) -> Result<bool,
     consensus.change_membership(ChangeMembers::ReplaceAllVoters(voters.clone())).await?;
     tracing::info!(node = id, address, votes = voters.contains(&id), "a node has its place");
     for predecessor in predecessors {
-        tracing::info!(node = predecessor, successor = id, "a member was replaced by another one at its address");
+        tracing::info!(
+            node = predecessor,
+            successor = id,
+            "a member was replaced by another one at its address"
+        );
         strike_off(consensus, predecessor).await?;
     }
     Ok(voters.contains(&id))
@@ -133,7 +148,7 @@ async fn remove(node: &Arc<Node>, consensus: &Consensus, id: NodeId) -> Result<(
         // It got an id and never came: only the id is to be struck off.
         return if known { strike_off(consensus, id).await } else { Err(no_such_node(id)) };
     };
-    let mut voters = consensus.voters();
+    let voters = consensus.voters();
     if voters.len() == 1 && voters.contains(&id) {
         return Err(ClusterError::Membership(format!(
             "node {id} is the only one that votes: add another one before removing it"
@@ -143,7 +158,9 @@ async fn remove(node: &Arc<Node>, consensus: &Consensus, id: NodeId) -> Result<(
         transfer(node, consensus, None).await?;
         return Err(ClusterError::NotLeader);
     }
-    let Ok(_change) = node.changing_membership.try_lock() else { return Err(ClusterError::MembershipBusy) };
+    let change = tokio::time::timeout(BUSY_TIMEOUT, node.changing_membership.lock()).await;
+    let Ok(_change) = change else { return Err(ClusterError::MembershipBusy) };
+    let mut voters = consensus.voters();
     if voters.remove(&id) {
         consensus.change_membership(ChangeMembers::ReplaceAllVoters(voters)).await?;
         consensus.catches_up(id, FAREWELL_TIMEOUT).await;
@@ -192,10 +209,10 @@ pub(super) async fn transfer(
     loop {
         let last = consensus.metrics().last_log_index.unwrap_or_default();
         let body = codec::encode(&last).map_err(|e| failed(&e))?;
-        if let Err(e) = link.client.call(&target, Call::Elect, body, TRANSFER_RETRY * 4).await {
+        if let Err(e) = link.client.call(&target, Call::Elect, body, ELECT_TIMEOUT).await {
             tracing::debug!(successor, error = %e, "the successor was not reached");
         }
-        let now = consensus.leadership_after(&Leadership::Here, TRANSFER_RETRY).await;
+        let now = consensus.leader_elsewhere(TRANSFER_RETRY).await;
         if matches!(&now, Leadership::At { node, .. } if *node == successor) {
             tracing::info!(successor, "handed the leadership over");
             return Ok(successor);

@@ -40,7 +40,7 @@ mod tests;
 
 pub use self::call::Call;
 pub use self::client::PeerClient;
-pub use self::message::{CallError, Incoming, Place, Service, ServiceError, SharedPlace, Target};
+pub use self::message::{CallError, Incoming, Place, Refusal, Service, ServiceError, SharedPlace, Target};
 pub use self::raft::{Network, decode_snapshot};
 pub use self::rejections::{Reason, Rejections};
 pub use self::seal::{PeerSecret, SecretError};

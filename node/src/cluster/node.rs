@@ -190,6 +190,7 @@ impl Node {
         if let Some(consensus) = self.consensus() {
             addresses.extend(consensus.members().into_values().map(|member| member.address));
         }
+        addresses.extend(self.invitation.borrow().clone());
         addresses.remove(self.advertise());
         addresses.remove("");
         addresses

@@ -63,8 +63,9 @@ impl Cluster {
         let (peers, listening) = match link {
             None => (None, None),
             Some(Link { listener, advertise, secret, tls }) => {
-                let client = PeerClient::start(place.clone(), secret.clone(), tls.clone(), rejections.clone())
-                    .map_err(StartError::Link)?;
+                let client =
+                    PeerClient::start(place.clone(), secret.clone(), tls.clone(), rejections.clone())
+                        .map_err(StartError::Link)?;
                 let link = PeerLink { client, advertise, rejections: rejections.clone() };
                 (Some(link), Some((listener, secret, tls)))
             }

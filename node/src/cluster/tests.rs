@@ -22,7 +22,7 @@ const SECRET: &str = "a secret of the tests";
 /// A node with a directory of its own.
 struct Member {
     cluster: Cluster,
-    directory: TempDir,
+    _directory: TempDir,
     address: String,
 }
 
@@ -71,7 +71,7 @@ impl Member {
         let link = link(listener);
         let address = link.advertise.clone();
         let cluster = Cluster::start(settings(directory.path(), Some(link), start)).await.unwrap();
-        Self { cluster, directory, address }
+        Self { cluster, _directory: directory, address }
     }
 
     /// Three members of one new cluster.

@@ -112,7 +112,11 @@ async fn lead(node: &Arc<Node>, consensus: &Consensus) -> Result<(), ClusterErro
             founders: vec![Founder {
                 id: consensus.id,
                 // A node that is alone for good has no address, but the registry wants one.
-                address: if node.advertise().is_empty() { "-".to_owned() } else { node.advertise().to_owned() },
+                address: if node.advertise().is_empty() {
+                    "-".to_owned()
+                } else {
+                    node.advertise().to_owned()
+                },
                 incarnation: node.incarnation,
             }],
             frontends: node.settings.seed.frontends.clone(),
@@ -136,11 +140,8 @@ async fn lead(node: &Arc<Node>, consensus: &Consensus) -> Result<(), ClusterErro
         return consensus.change_membership(ChangeMembers::ReplaceAllVoters(last.clone())).await;
     }
     if node.link.is_some() && !is_in_place(node, consensus) {
-        let own = Candidate {
-            address: node.advertise().to_owned(),
-            incarnation: node.incarnation,
-            is_ready: true,
-        };
+        let own =
+            Candidate { address: node.advertise().to_owned(), incarnation: node.incarnation, is_ready: true };
         leading::admit(node, consensus, own).await?;
     }
     Ok(())

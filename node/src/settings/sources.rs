@@ -102,13 +102,6 @@ impl Sources {
         Self { file, missing_file, environment: std::env::vars_os().collect(), flags, now: now() }
     }
 
-    /// The same sources, to be read again: objects that are new in the file are as old as the reading. A file that
-    /// has vanished is not written anew.
-    #[must_use]
-    pub fn again(self) -> Self {
-        Self { now: now(), missing_file: MissingFile::Refuse, ..self }
-    }
-
     /// The file and nothing else: for checking it.
     pub fn of_file(file: PathBuf) -> Self {
         let missing_file = MissingFile::Refuse;

@@ -96,6 +96,7 @@ fn defaults_are_those_of_the_reference_with_our_decisions() {
             "AccessControl": {"DenyList": {}, "PermitList": {}, "Mode": "DefaultPermit"},
             "Debug": {"AccessControl": false, "Routing": false, "Requests": false, "Responses": false}
         },
+        "Admin": {"Listen": null},
         "HealthCheck": {"IntervalMs": 5000, "TimeoutMs": 2500, "StartupIntervalMs": 250, "JitterPercent": 10},
         "Upstream": {"ConnectTimeoutMs": 2000, "IdleTimeoutMs": 4000, "MaxIdleConnections": 256},
         "Cluster": {
@@ -120,6 +121,19 @@ fn the_listener_follows_hostname_and_port() {
     assert_eq!(target("gpu.lan").host, ListenHost::Name("gpu.lan".to_owned()));
     assert!(Webserver::default().worker_count() >= 1);
     assert_eq!(Webserver { workers: 3, ..Webserver::default() }.worker_count(), 3);
+}
+
+#[test]
+fn the_admin_api_listens_on_its_own_only_if_it_has_an_address() {
+    let target = |listen: Value| Bench::with(&json!({"Admin": {"Listen": listen}})).loaded().settings.admin;
+    assert_eq!(target(Value::Null).listen_target(), None);
+    assert_eq!(target("".into()).listen_target(), None);
+    let every = ListenTarget { host: ListenHost::All, port: 9000 };
+    assert_eq!(target("*:9000".into()).listen_target(), Some(every));
+    let six = ListenTarget { host: ListenHost::Name("::1".to_owned()), port: 0 };
+    assert_eq!(target("[::1]:0".into()).listen_target(), Some(six));
+    let errors = Bench::with(&json!({"Admin": {"Listen": "localhost"}})).errors();
+    assert!(errors.len() == 1 && errors[0].contains("Admin.Listen has no port"), "{errors:?}");
 }
 
 #[test]
@@ -192,7 +206,8 @@ fn every_setting_has_an_environment_variable_in_any_case() {
             // Excludes `Secret`, and must exist: see the tests of the cluster.
             Value::Null if path == "Cluster.SecretFile" => continue,
             Value::Null if path == "Cluster.Secret" => "another secret of the cluster".to_owned(),
-            Value::Null => "text".to_owned(),
+            // A text that is an address too.
+            Value::Null => "localhost:1".to_owned(),
             Value::String(text) => text.clone(),
             value => value.to_string(),
         };

@@ -88,11 +88,6 @@ impl NodeBuilder {
         Node::launch(self).await
     }
 
-    pub(super) fn replace_objects(&mut self, frontends: Vec<Frontend>, backends: Vec<Backend>) {
-        self.frontends = frontends;
-        self.backends = backends;
-    }
-
     /// Writes the settings file. A reader sees the old file or the new one, never half of it.
     pub(super) fn write_settings(&self, directory: &Path) {
         let mut settings = self.settings.clone();

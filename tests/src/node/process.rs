@@ -24,7 +24,7 @@ const SHOWN_LINES: usize = 100;
 /// A signal a node understands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
-    /// Read frontends and backends again.
+    /// Nothing; a program that does not expect it ends.
     Hangup,
     /// End, after requests under way.
     Term,

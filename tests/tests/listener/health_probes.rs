@@ -81,15 +81,15 @@ async fn an_inactive_backend_is_not_probed_until_it_is_active() {
     let (inactive, clock) = (engine(), engine());
     let clock_backend = || backend("clock", &clock).set("HealthyThreshold", 20);
     let builder = Node::builder().frontend(f1()).backend(b1(&inactive).set("Active", false));
-    let mut node = builder.backend(clock_backend()).start().await;
+    let node = builder.backend(clock_backend()).start().await;
     // Phase 1: another backend was probed twenty times meanwhile.
     node.wait_healthy(&["clock"]).await;
     assert_eq!(inactive.requests().len(), 0);
     // Phase 2: it is activated.
-    node.rewrite_objects([f1()], [b1(&inactive), clock_backend()]);
+    node.rewrite_objects([f1()], [b1(&inactive), clock_backend()]).await;
     node.wait_healthy(&["b1"]).await;
     // Phase 3: and put to rest again: what was known stays, traffic does not go there.
-    node.rewrite_objects([f1()], [b1(&inactive).set("Active", false), clock_backend()]);
+    node.rewrite_objects([f1()], [b1(&inactive).set("Active", false), clock_backend()]).await;
     wait::until_answered("requests are refused", async || {
         let answer = crate::answer(&node, ollamaflow_tests::client::Request::get("/api/tags")).await;
         if answer.status() == 502 { Ok(()) } else { Err(answer.text()) }

@@ -11,6 +11,7 @@
 
 mod admin_reads;
 mod body_limits;
+mod catalog_changes;
 mod connections;
 mod cors;
 mod default_headers;
@@ -36,7 +37,6 @@ mod settings_first_run;
 mod settings_listen;
 mod settings_names;
 mod settings_precedence;
-mod settings_reload;
 mod settings_secrets;
 mod timeouts;
 

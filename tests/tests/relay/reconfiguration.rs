@@ -1,10 +1,11 @@
 //! The configuration changes while a stream runs: the stream goes on to its end, new requests follow the new objects.
 
 use ollamaflow_tests::client::{End, Lines};
-use ollamaflow_tests::node::{Node, Signal};
+use ollamaflow_tests::node::Node;
 use ollamaflow_tests::objects::{Backend, Frontend, backend};
 use ollamaflow_tests::simulated::SimulatedBackend;
 use ollamaflow_tests::wait;
+use serde_json::json;
 
 use crate::scripted::{Conversation, ScriptedBackend};
 use crate::setup::Setup;
@@ -74,15 +75,15 @@ impl Running {
         self.conversation.chunk("{\"done\":true}\n").await;
         self.conversation.send("0\r\n\r\n").await;
         let (rest, end) = self.lines.collect().await;
-        assert_eq!((rest.len(), &rest[0].json()["done"], end), (1, &serde_json::json!(true), End::Complete));
+        assert_eq!((rest.len(), &rest[0].json()["done"], end), (1, &json!(true), End::Complete));
     }
 }
 
 #[tokio::test]
 async fn removing_a_backend_does_not_cut_its_stream() {
-    let mut running = Running::start().await;
+    let running = Running::start().await;
     let others = vec![running.backends[1].clone()];
-    running.node.rewrite_objects([running.frontend.clone().backends(["b2"])], others);
+    running.node.rewrite_objects([running.frontend.clone().backends(["b2"])], others).await;
     running.wait_for_new_requests_at("b2", &running.other).await;
     assert_eq!(running.node.admin("GET", "/v1.0/backends/b1", None).await.0, 404);
     running.finishes().await;
@@ -90,9 +91,12 @@ async fn removing_a_backend_does_not_cut_its_stream() {
 
 #[tokio::test]
 async fn changing_a_backends_address_does_not_cut_its_stream() {
-    let mut running = Running::start().await;
+    let running = Running::start().await;
     let elsewhere = ollama();
-    running.node.rewrite_objects([running.frontend.clone().backends(["b1"])], [backend("b1", &elsewhere)]);
+    running
+        .node
+        .rewrite_objects([running.frontend.clone().backends(["b1"])], [backend("b1", &elsewhere)])
+        .await;
     running.node.wait_healthy(&["b1"]).await;
     running.wait_for_new_requests_at("b1", &elsewhere).await;
     running.finishes().await;
@@ -100,18 +104,18 @@ async fn changing_a_backends_address_does_not_cut_its_stream() {
 
 #[tokio::test]
 async fn deactivating_a_backend_does_not_cut_its_stream() {
-    let mut running = Running::start().await;
+    let running = Running::start().await;
     let mut backends = running.backends.clone();
     backends[0] = backends[0].clone().set("Active", false);
-    running.node.rewrite_objects([running.frontend.clone()], backends);
+    running.node.rewrite_objects([running.frontend.clone()], backends).await;
     running.wait_for_new_requests_at("b2", &running.other).await;
     running.finishes().await;
 }
 
 #[tokio::test]
 async fn removing_the_frontend_does_not_cut_its_streams() {
-    let mut running = Running::start().await;
-    running.node.rewrite_objects([], running.backends.clone());
+    let running = Running::start().await;
+    running.node.rewrite_objects([], running.backends.clone()).await;
     wait::until_answered("the frontend is gone", async || {
         let status = chat(false).send(running.node.addr()).await.status();
         if status == 404 { Ok(()) } else { Err(status.to_string()) }
@@ -121,20 +125,19 @@ async fn removing_the_frontend_does_not_cut_its_streams() {
 }
 
 #[tokio::test]
-async fn a_settings_file_with_errors_changes_nothing() {
+async fn a_catalog_with_errors_changes_nothing() {
     let running = Running::start().await;
-    std::fs::write(running.node.settings_file(), "{ \"Backends\": 7 }").unwrap();
-    running.node.signal(Signal::Hangup);
-    wait::until("the error is logged", || running.node.logs().contains("settings are wrong")).await;
+    let dangling = json!({ "Frontends": [running.frontend.json()], "Backends": [] });
+    assert_eq!(running.node.admin("PUT", "/v1.0/catalog", Some(&dangling)).await.0, 400);
     assert_eq!(running.node.admin("GET", "/v1.0/backends/b1", None).await.0, 200);
     running.finishes().await;
 }
 
 #[tokio::test]
 async fn a_client_that_leaves_a_removed_backends_stream_still_cancels_it() {
-    let mut running = Running::start().await;
+    let running = Running::start().await;
     let others = vec![running.backends[1].clone()];
-    running.node.rewrite_objects([running.frontend.clone().backends(["b2"])], others);
+    running.node.rewrite_objects([running.frontend.clone().backends(["b2"])], others).await;
     running.wait_for_new_requests_at("b2", &running.other).await;
     let Running { mut conversation, lines, node: _node, .. } = running;
     lines.into_response().abort();

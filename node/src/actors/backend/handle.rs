@@ -30,6 +30,8 @@ pub struct BackendView {
     pub config: Arc<Backend>,
     /// Whether requests may go there.
     pub health: HealthView,
+    /// Whether probes have found out about its health yet.
+    pub has_verdict: bool,
     /// Names of its models, as it lists them; empty until they were read.
     pub models: Arc<[String]>,
     target: Result<Arc<Target>, Arc<AddressError>>,
@@ -69,8 +71,13 @@ pub struct Lease {
 impl BackendHandle {
     pub(in crate::actors) fn new(config: Arc<Backend>) -> Arc<Self> {
         let target = target(&config);
-        let view =
-            BackendView { target, health: HealthView::Unhealthy(now()), models: Arc::default(), config };
+        let view = BackendView {
+            target,
+            health: HealthView::Unhealthy(now()),
+            has_verdict: false,
+            models: Arc::default(),
+            config,
+        };
         Arc::new(Self {
             id: view.config.identifier.clone(),
             view: ArcSwap::from_pointee(view),
@@ -140,8 +147,12 @@ impl BackendHandle {
         self.actor.store(Some(Arc::new(actor)));
     }
 
+    /// Publishes a verdict of the probes.
     pub(super) fn publish_health(&self, health: HealthView) {
-        self.update(|view| view.health = health);
+        self.update(|view| {
+            view.health = health;
+            view.has_verdict = true;
+        });
     }
 
     pub(super) fn publish_models(&self, models: Vec<String>) {
@@ -150,7 +161,7 @@ impl BackendHandle {
 
     /// Publishes a configuration together with the health that goes with it: no request finds the one without the
     /// other.
-    pub(super) fn publish_config(&self, config: &Arc<Backend>, health: HealthView) {
+    pub(super) fn publish_config(&self, config: &Arc<Backend>, health: HealthView, has_verdict: bool) {
         self.update(|view| {
             if is_elsewhere(&view.config, config) {
                 view.target = target(config);
@@ -158,6 +169,7 @@ impl BackendHandle {
             }
             view.config = config.clone();
             view.health = health;
+            view.has_verdict = has_verdict;
         });
     }
 

@@ -26,11 +26,8 @@ async fn a_restart_finds_everything_and_seeds_nothing() {
     let directory = TempDir::new().unwrap();
     let cluster = alone(directory.path()).await;
     cluster.propose("test", put("b1")).await.unwrap();
-    let delete = Command::DeleteBackend {
-        id: "seeded".parse().unwrap(),
-        expect: Precondition::Any,
-        force: false,
-    };
+    let delete =
+        Command::DeleteBackend { id: "seeded".parse().unwrap(), expect: Precondition::Any, force: false };
     cluster.propose("test", delete).await.unwrap();
     let before = cluster.status();
     cluster.stop().await;

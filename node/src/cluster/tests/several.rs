@@ -12,7 +12,9 @@ async fn peers_form_one_cluster_and_each_takes_writes() {
         member.cluster.propose("test", put(&name)).await.unwrap();
         assert!(member.has(&name), "the node that answers has applied it");
         for other in &members {
-            assert!(other.cluster.linearizable().await.unwrap().catalog().backends.contains_key(name.as_str()));
+            assert!(
+                other.cluster.linearizable().await.unwrap().catalog().backends.contains_key(name.as_str())
+            );
         }
     }
     let revision = members[0].cluster.status().revision;
@@ -78,10 +80,7 @@ async fn nodes_join_a_cluster_of_one_and_get_their_vote() {
     assert_eq!(invited.cluster.node_id(), Some(id));
     // A node that has a cluster cannot be added to another one.
     let stranger = Member::start(listener(), Start::Alone).await;
-    assert!(matches!(
-        first.cluster.add("test", &stranger.address).await,
-        Err(ClusterError::Membership(_))
-    ));
+    assert!(matches!(first.cluster.add("test", &stranger.address).await, Err(ClusterError::Membership(_))));
 }
 
 #[actix_web::test]

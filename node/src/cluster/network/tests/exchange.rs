@@ -7,7 +7,6 @@ use futures_util::future::join_all;
 use tokio::sync::Notify;
 
 use super::*;
-use crate::cluster::network::message::Refusal;
 
 #[test]
 fn a_call_reaches_the_service_and_its_answer_comes_back() {

@@ -1,7 +1,6 @@
 //! What does not prove itself gets nothing, and is counted.
 
 use super::*;
-use crate::cluster::network::message::Refusal;
 
 #[test]
 fn a_wrong_secret_gets_nothing() {

@@ -10,8 +10,8 @@ use openraft::raft::{
 use openraft::{CommittedLeaderId, Entry, EntryPayload, LogId, Snapshot, SnapshotMeta, Vote};
 
 use super::*;
-use crate::cluster::network::raft::{Connection, encode_snapshot};
 use crate::cluster::codec::{decode, encode};
+use crate::cluster::network::raft::{Connection, encode_snapshot};
 use crate::cluster::types::{Member, Proposal, TypeConfig};
 
 const HEARTBEAT: Duration = Duration::from_millis(100);

@@ -1,0 +1,56 @@
+//! The last changes, and going back to an earlier one.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use ollamaflow_protocol::cluster::{Command, Outcome};
+use serde::Serialize;
+
+use super::catalog::expect;
+use super::failure::Failure;
+use super::write::Writing;
+use super::{AdminState, answer, query};
+
+/// What a rollback did.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct RolledBack {
+    /// The present revision, which the rollback made unless there was nothing to do.
+    revision: u64,
+    /// The revision whose frontends and backends are the present ones again.
+    to_revision: u64,
+    /// Objects that differed.
+    restored: usize,
+}
+
+/// `GET /v1.0/history`: the last changes, newest first.
+pub(super) async fn list(
+    request: HttpRequest,
+    state: web::Data<AdminState>,
+) -> Result<HttpResponse, Failure> {
+    let newest = query::state(&request, &state).await?;
+    let changes: Vec<_> = newest.history().collect();
+    answer::ok(&changes)
+}
+
+/// `POST /v1.0/rollback/{revision}`: the frontends and backends of that revision; tokens and nodes stay.
+pub(super) async fn rollback(
+    request: HttpRequest,
+    state: web::Data<AdminState>,
+    revision: web::Path<String>,
+) -> Result<HttpResponse, Failure> {
+    let writing = Writing::of(&request, &state)?;
+    let to_revision = revision.parse().map_err(|_| {
+        Failure::Invalid(format!("'{revision}' is not a revision: give a number of the history"))
+    })?;
+    let committed = writing.change(|newest| {
+        let expect = expect(&writing.conditions, newest)?;
+        Ok(Command::Rollback { to_revision, expect })
+    });
+    let committed = committed.await?;
+    let restored = match committed.applied.outcome {
+        Outcome::RolledBack { restored } => restored,
+        _ => 0,
+    };
+    let done = RolledBack { revision: committed.applied.revision, to_revision, restored };
+    let response = answer::tagged(answer::ok(&done)?, committed.state.catalog_revision());
+    Ok(writing.answer(response))
+}

@@ -1,0 +1,143 @@
+//! What the handlers need to know of a frontend or backend.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ollamaflow_protocol::catalog::Catalog;
+use ollamaflow_protocol::cluster::{Command, Precondition};
+use ollamaflow_protocol::id::{BackendId, FrontendId, IdError};
+use ollamaflow_protocol::object::{Backend, BackendRuntime, BackendStatus, Frontend, ObjectError, Parsed};
+use ollamaflow_protocol::time::Timestamp;
+use serde::Serialize;
+
+use crate::actors::Directory;
+
+/// A kind of object of the catalog.
+pub(in crate::admin) trait Object: Sized + 'static {
+    /// Its name.
+    type Id: Ord + Clone + AsRef<str> + for<'a> TryFrom<&'a str, Error = IdError> + 'static;
+
+    /// What answers show.
+    type Shown<'a>: Serialize;
+
+    /// The kind's name; with an `s`, the path of its list.
+    const KIND: &'static str;
+
+    fn all(catalog: &Catalog) -> &BTreeMap<Self::Id, Arc<Self>>;
+
+    fn id(&self) -> &Self::Id;
+
+    fn revision(&self) -> u64;
+
+    fn created(&self) -> Timestamp;
+
+    /// Reads the body of a create.
+    fn create(body: &[u8], now: Timestamp) -> Result<Parsed<Self>, ObjectError>;
+
+    /// Reads the body of an update.
+    fn patched(&self, body: &[u8]) -> Result<Parsed<Self>, ObjectError>;
+
+    fn put(self, expect: Precondition) -> Command;
+
+    fn delete(id: Self::Id, expect: Precondition, force: bool) -> Command;
+
+    fn shown(&self, directory: &Directory) -> Self::Shown<'_>;
+}
+
+// === Frontend ===
+
+impl Object for Frontend {
+    type Id = FrontendId;
+
+    type Shown<'a> = &'a Self;
+
+    const KIND: &'static str = "frontend";
+
+    fn all(catalog: &Catalog) -> &BTreeMap<FrontendId, Arc<Self>> {
+        &catalog.frontends
+    }
+
+    fn id(&self) -> &FrontendId {
+        &self.identifier
+    }
+
+    fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    fn created(&self) -> Timestamp {
+        self.created_utc
+    }
+
+    fn create(body: &[u8], now: Timestamp) -> Result<Parsed<Self>, ObjectError> {
+        Self::create(body, now)
+    }
+
+    fn patched(&self, body: &[u8]) -> Result<Parsed<Self>, ObjectError> {
+        self.patched(body)
+    }
+
+    fn put(self, expect: Precondition) -> Command {
+        Command::PutFrontend { frontend: Box::new(self), expect }
+    }
+
+    fn delete(id: FrontendId, expect: Precondition, _: bool) -> Command {
+        Command::DeleteFrontend { id, expect }
+    }
+
+    fn shown(&self, _: &Directory) -> &Self {
+        self
+    }
+}
+
+// === Backend ===
+
+impl Object for Backend {
+    type Id = BackendId;
+
+    type Shown<'a> = BackendStatus<'a>;
+
+    const KIND: &'static str = "backend";
+
+    fn all(catalog: &Catalog) -> &BTreeMap<BackendId, Arc<Self>> {
+        &catalog.backends
+    }
+
+    fn id(&self) -> &BackendId {
+        &self.identifier
+    }
+
+    fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    fn created(&self) -> Timestamp {
+        self.created_utc
+    }
+
+    fn create(body: &[u8], now: Timestamp) -> Result<Parsed<Self>, ObjectError> {
+        Self::create(body, now)
+    }
+
+    fn patched(&self, body: &[u8]) -> Result<Parsed<Self>, ObjectError> {
+        self.patched(body)
+    }
+
+    fn put(self, expect: Precondition) -> Command {
+        Command::PutBackend { backend: Box::new(self), expect }
+    }
+
+    fn delete(id: BackendId, expect: Precondition, force: bool) -> Command {
+        Command::DeleteBackend { id, expect, force }
+    }
+
+    /// Beside the configuration only the requests in flight: health has paths of its own.
+    fn shown(&self, directory: &Directory) -> BackendStatus<'_> {
+        let handle = directory.backend(&self.identifier);
+        let active_requests = handle.map_or(0, |handle| u64::from(handle.in_flight()));
+        BackendStatus {
+            backend: self,
+            runtime: BackendRuntime { active_requests, ..BackendRuntime::default() },
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! `/livez` and `/readyz`, for whoever restarts nodes or sends clients to them. No token is needed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use actix_web::dev::HttpServiceFactory;
+use actix_web::http::StatusCode;
+use actix_web::middleware::from_fn;
+use actix_web::{HttpResponse, web};
+use serde::Serialize;
+
+use super::failure::Failure;
+use super::frame::frame;
+use super::{AdminState, answer, path};
+use crate::actors::Directory;
+use crate::cluster::Cluster;
+
+/// How long a node that has just started waits for the first probes of its backends: longer than one probe may
+/// take. Backends that cannot be found out about in this time are no reason to keep clients away.
+const FIRST_PROBES: Duration = Duration::from_secs(5);
+
+/// Whether clients should be sent to this node.
+#[derive(Debug)]
+pub struct Readiness {
+    started: Instant,
+    /// Set for good once the backends were probed, or that took too long.
+    is_warm: AtomicBool,
+    is_stopping: AtomicBool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Live {
+    live: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Ready {
+    ready: bool,
+    /// What stands in the way, a sentence each.
+    reasons: Vec<String>,
+}
+
+/// The two paths. They are for every host name and come before all frontends.
+pub fn probes(state: web::Data<AdminState>) -> impl HttpServiceFactory {
+    (
+        path("/livez", "GET, HEAD")
+            .app_data(state.clone())
+            .wrap(from_fn(frame))
+            .route(web::get().to(live))
+            .route(web::head().to(live)),
+        path("/readyz", "GET, HEAD")
+            .app_data(state)
+            .wrap(from_fn(frame))
+            .route(web::get().to(ready))
+            .route(web::head().to(ready)),
+    )
+}
+
+async fn live() -> Result<HttpResponse, Failure> {
+    answer::ok(&Live { live: true })
+}
+
+async fn ready(state: web::Data<AdminState>) -> Result<HttpResponse, Failure> {
+    let reasons = state.readiness.missing(&state.cluster, &state.directory);
+    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    answer::json(status, &Ready { ready: reasons.is_empty(), reasons })
+}
+
+// === impl Readiness ===
+
+impl Readiness {
+    /// Of a node that starts now.
+    pub fn new() -> Arc<Self> {
+        let (is_warm, is_stopping) = (AtomicBool::new(false), AtomicBool::new(false));
+        Arc::new(Self { started: Instant::now(), is_warm, is_stopping })
+    }
+
+    /// From now on the node is not ready.
+    pub fn begin_stopping(&self) {
+        self.is_stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Why clients should go elsewhere; empty if they may come.
+    fn missing(&self, cluster: &Cluster, directory: &Directory) -> Vec<String> {
+        let mut reasons: Vec<String> = cluster.unfit().into_iter().collect();
+        if self.is_stopping.load(Ordering::Relaxed) {
+            reasons.push("the node is stopping".to_owned());
+        }
+        if !self.is_warm.load(Ordering::Relaxed) {
+            if directory.is_probed() || self.started.elapsed() >= FIRST_PROBES {
+                self.is_warm.store(true, Ordering::Relaxed);
+            } else {
+                reasons.push(
+                    "the node has just started and is still finding out which backends are healthy"
+                        .to_owned(),
+                );
+            }
+        }
+        reasons
+    }
+}
