@@ -315,6 +315,15 @@ impl Cluster {
         .await
     }
 
+    /// Waits until all running nodes agree, and each of them knows that so many vote.
+    pub async fn formed(&self, voters: usize) -> Agreement {
+        for index in self.running() {
+            let what = format!("knows {voters} voters");
+            self.wait_status(index, &what, |status| status.voters().len() == voters).await;
+        }
+        self.agree().await
+    }
+
     /// The running nodes but the leader.
     pub async fn followers(&self) -> Vec<usize> {
         let leader = self.leader().await;

@@ -10,9 +10,8 @@ use serde_json::Value;
 use crate::client::{Collected, NoResponse, RawConnection, Request};
 use crate::node::ADMIN_TOKEN;
 
-/// How long a client waits for an answer. Longer than a node may keep a write without a quorum, shorter than the
-/// patience of the tests.
-pub const ANSWER_PATIENCE: Duration = Duration::from_secs(15);
+/// How long a client waits for an answer: longer than a node may keep a write that finds no quorum.
+pub const ANSWER_PATIENCE: Duration = Duration::from_secs(25);
 /// A kept connection that was idle for longer is not used again: the node may be closing it.
 const IDLE_LIMIT: Duration = Duration::from_millis(500);
 
@@ -169,13 +168,14 @@ impl From<NoResponse> for NoAnswer {
 
 // === Write ===
 
-/// Beginnings of the sentences by which a node says that a write changed nothing. A client may rely on them: they are
-/// part of what the suites prove.
-const NOT_DONE: [&str; 4] = [
+/// What a node says when a write changed nothing and may be tried again. That it is true is part of what the suites
+/// prove.
+const NOT_DONE: [&str; 5] = [
     "no leader",
     "the leadership is moving",
     "this node is not part of a cluster yet",
     "the cluster is still forming",
+    "nothing was changed",
 ];
 
 impl Write {
@@ -185,7 +185,7 @@ impl Write {
             400..=499 => Self::Refused(Box::new(answer)),
             status => {
                 let message = message(&answer);
-                if status == 503 && NOT_DONE.iter().any(|beginning| message.starts_with(beginning)) {
+                if status == 503 && NOT_DONE.iter().any(|words| message.contains(words)) {
                     Self::NotDone(message)
                 } else {
                     Self::Unknown(format!("status {status}: {message}"))

@@ -65,12 +65,12 @@ impl ClusterBuilder {
         Cluster::prepare(self.count, self.template, self.secret)
     }
 
-    /// Starts all nodes at the same time and waits until they follow one leader.
+    /// Starts all nodes at the same time and waits until all of them vote and follow one leader.
     pub async fn start(self) -> Cluster {
         let mut cluster = self.prepare();
         let all: Vec<_> = (0..cluster.len()).collect();
         cluster.start_together(&all).await;
-        cluster.agree().await;
+        cluster.formed(all.len()).await;
         cluster
     }
 }

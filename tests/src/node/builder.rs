@@ -87,6 +87,15 @@ impl NodeBuilder {
         self
     }
 
+    /// Gives another value to an argument that was added before.
+    #[must_use]
+    pub fn replace_arg(mut self, flag: &str, value: &str) -> Self {
+        let place = self.arguments.iter().position(|argument| argument == flag);
+        let place = place.unwrap_or_else(|| panic!("there is no {flag}"));
+        value.clone_into(&mut self.arguments[place + 1]);
+        self
+    }
+
     /// Runs in this directory rather than in one of its own. It is kept as long as somebody holds it.
     #[must_use]
     pub fn directory(mut self, directory: Arc<TempDir>) -> Self {

@@ -32,7 +32,7 @@ fn holds(process: &Path, socket: &Path) -> bool {
 }
 
 /// The inode of the connection from `local` to `remote` in the kernel's table.
-fn inode<'t>(table: &'t str, local: SocketAddr, remote: SocketAddr) -> Option<&'t str> {
+fn inode(table: &str, local: SocketAddr, remote: SocketAddr) -> Option<&str> {
     let (local, remote) = (kernel_form(local)?, kernel_form(remote)?);
     table.lines().skip(1).find_map(|line| {
         let mut columns = line.split_ascii_whitespace();
