@@ -39,8 +39,7 @@ pub struct Cluster {
     nodes: Vec<Member>,
     network: Network,
     addresses: Addresses,
-    template: NodeBuilder,
-    secret: String,
+    configuration: ClusterBuilder,
 }
 
 /// A node of a cluster, started or not.
@@ -80,13 +79,13 @@ impl Cluster {
         Self::builder().start().await
     }
 
-    fn prepare(count: usize, template: NodeBuilder, secret: String) -> Self {
+    fn prepare(configuration: ClusterBuilder) -> Self {
+        let count = configuration.count;
         let mut cluster = Self {
             nodes: Vec::new(),
             network: Network::new(),
             addresses: Addresses::default(),
-            template,
-            secret,
+            configuration,
         };
         for _ in 0..count {
             cluster.admit(|builder| builder);
@@ -105,12 +104,12 @@ impl Cluster {
     fn admit(&mut self, configure: impl FnOnce(NodeBuilder) -> NodeBuilder) -> usize {
         let directory = Arc::new(TempDir::new().unwrap_or_else(|e| panic!("no temporary directory: {e}")));
         let path = directory.path().canonicalize().unwrap_or_else(|e| panic!("directory: {e}"));
-        let place = self.network.admit(path);
-        let builder = self.template.clone().directory(Arc::clone(&directory));
+        let place = if self.configuration.is_direct { Network::direct() } else { self.network.admit(path) };
+        let builder = self.configuration.template.clone().directory(Arc::clone(&directory));
         let builder = [
             ("--cluster-listen", place.listen.to_string()),
             ("--advertise", place.advertised.to_string()),
-            ("--cluster-secret", self.secret.clone()),
+            ("--cluster-secret", self.configuration.secret.clone()),
             ("--data-directory", DATA_DIRECTORY.to_owned()),
         ]
         .into_iter()

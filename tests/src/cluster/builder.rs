@@ -12,15 +12,16 @@ const SECRET: &str = "a-secret-for-the-tests-of-the-cluster";
 /// A cluster to be configured: three nodes with one secret and no objects.
 #[derive(Debug, Clone)]
 pub struct ClusterBuilder {
-    count: usize,
-    template: NodeBuilder,
-    secret: String,
+    pub(super) count: usize,
+    pub(super) template: NodeBuilder,
+    pub(super) secret: String,
+    pub(super) is_direct: bool,
 }
 
 impl Default for ClusterBuilder {
     fn default() -> Self {
         let template = Node::builder().settings(&serde_json::json!({ "Webserver": { "Workers": 1 } }));
-        Self { count: 3, template, secret: SECRET.to_owned() }
+        Self { count: 3, template, secret: SECRET.to_owned(), is_direct: false }
     }
 }
 
@@ -60,9 +61,16 @@ impl ClusterBuilder {
         self
     }
 
+    /// Nodes reach each other without forwarders between them: for measurements. They cannot be cut off.
+    #[must_use]
+    pub fn direct(mut self) -> Self {
+        self.is_direct = true;
+        self
+    }
+
     /// The nodes, not started.
     pub fn prepare(self) -> Cluster {
-        Cluster::prepare(self.count, self.template, self.secret)
+        Cluster::prepare(self)
     }
 
     /// Starts all nodes at the same time and waits until all of them vote and follow one leader.

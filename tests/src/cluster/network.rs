@@ -72,6 +72,12 @@ impl Network {
         }
     }
 
+    /// A place without a forwarder.
+    pub(super) fn direct() -> Place {
+        let listen = own_address();
+        Place { advertised: listen, listen }
+    }
+
     /// A place for one more node, which runs in this directory.
     pub(super) fn admit(&self, directory: PathBuf) -> Place {
         let listen = own_address();
