@@ -8,6 +8,7 @@
 mod admin;
 mod builder;
 mod network;
+mod status;
 
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
@@ -15,7 +16,6 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use tempfile::TempDir;
 
 use self::network::{Network, Place};
@@ -25,6 +25,7 @@ use crate::wait;
 pub use admin::{ANSWER_PATIENCE, Addresses, Admin, Consistency, NoAnswer, Write, etag, message, revision};
 pub use builder::ClusterBuilder;
 pub use network::Partition;
+pub use status::{Agreement, Status};
 
 /// Where each node keeps what it stores, in its directory.
 const DATA_DIRECTORY: &str = "data";
@@ -50,23 +51,6 @@ struct Member {
     directory: Arc<TempDir>,
     builder: NodeBuilder,
 }
-
-/// What all nodes have agreed on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Agreement {
-    /// The revision of all.
-    pub revision: u64,
-    /// The hash of all.
-    pub hash: String,
-    /// The id of the leader that all follow.
-    pub leader: u64,
-    /// The cluster that all belong to.
-    pub cluster_id: String,
-}
-
-/// The JSON of `GET /v1.0/cluster`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Status(Value);
 
 impl Cluster {
     /// A cluster to be configured.
@@ -424,69 +408,5 @@ impl Drop for NodeMut<'_> {
     fn drop(&mut self) {
         let address = if self.is_running() { Some(self.addr()) } else { None };
         self.cluster.addresses.set(self.index, address);
-    }
-}
-
-// === Status ===
-
-impl Status {
-    /// A property of the JSON.
-    pub fn get(&self, property: &str) -> &Value {
-        &self.0[property]
-    }
-
-    /// What the node does in the cluster.
-    pub fn role(&self) -> &str {
-        self.0["Role"].as_str().unwrap_or_default()
-    }
-
-    /// The id of the node that gave it.
-    pub fn node_id(&self) -> Option<u64> {
-        self.0["NodeId"].as_u64()
-    }
-
-    /// The id of the leader that it follows.
-    pub fn leader(&self) -> Option<u64> {
-        self.0["Leader"].as_u64()
-    }
-
-    /// The revision that it has applied.
-    pub fn revision(&self) -> u64 {
-        self.0["Revision"].as_u64().unwrap_or_default()
-    }
-
-    /// The term of the consensus.
-    pub fn term(&self) -> u64 {
-        self.0["Term"].as_u64().unwrap_or_default()
-    }
-
-    /// The ids of the voting members.
-    pub fn voters(&self) -> Vec<u64> {
-        self.members(|member| member["IsVoter"] == true)
-    }
-
-    /// The ids of all members.
-    pub fn member_ids(&self) -> Vec<u64> {
-        self.members(|_| true)
-    }
-
-    fn members(&self, wanted: impl Fn(&Value) -> bool) -> Vec<u64> {
-        let members = self.0["Members"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let mut ids: Vec<_> = members
-            .iter()
-            .filter(|member| wanted(member))
-            .filter_map(|member| member["NodeId"].as_u64())
-            .collect();
-        ids.sort_unstable();
-        ids
-    }
-
-    fn agreement(&self) -> Option<Agreement> {
-        Some(Agreement {
-            revision: self.0["Revision"].as_u64()?,
-            hash: self.0["CatalogHash"].as_str()?.to_owned(),
-            leader: self.leader()?,
-            cluster_id: self.0["ClusterId"].as_str()?.to_owned(),
-        })
     }
 }

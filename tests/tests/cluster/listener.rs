@@ -36,11 +36,11 @@ async fn a_node_with_a_wrong_secret_gets_nothing_and_is_counted() {
     assert_eq!(cluster.status(0).await.unwrap().member_ids().len(), 3);
 }
 
-/// Messages that the node's listener has rejected.
+/// Messages that the node's listener has rejected, by its metrics.
 async fn rejections(cluster: &Cluster, node: usize) -> u64 {
     let answer = Request::get("/metrics").send(cluster.node(node).addr()).await.collect().await;
     let text = answer.text();
-    let lines = text.lines().filter(|line| line.starts_with("ollamaflow_cluster_rejected"));
+    let lines = text.lines().filter(|line| line.starts_with("ollamaflow_") && line.contains("rejected"));
     let counts = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts are whole and small")]
     counts.map(|count| count as u64).sum()
