@@ -111,13 +111,7 @@ impl Node {
         self.wait_exit().await
     }
 
-    /// Starts it again in the same directory, after it ended or was killed. The port is another one.
-    pub async fn restart(&mut self) {
-        self.process.kill();
-        self.process = Process::start(self.directory.path(), &self.builder).await;
-    }
-
-    /// The same; the error tells how it ended before it listened, with the end of its output.
+    /// Like [`restart`](Self::restart); the error tells how it ended before it listened, with the end of its output.
     pub async fn try_restart(&mut self) -> Result<(), String> {
         self.process.kill();
         self.process = Process::try_start(self.directory.path(), &self.builder).await?;
@@ -134,6 +128,12 @@ impl Node {
     pub fn reconfigure(&mut self, change: impl FnOnce(NodeBuilder) -> NodeBuilder) {
         self.builder = change(self.builder.clone());
         self.builder.write_settings(self.directory.path());
+    }
+
+    /// Starts it again in the same directory, after it ended or was killed. The port is another one.
+    pub async fn restart(&mut self) {
+        self.process.kill();
+        self.process = Process::start(self.directory.path(), &self.builder).await;
     }
 
     /// Puts other frontends and backends into the settings file and tells the node. It takes them a moment later.
