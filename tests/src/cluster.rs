@@ -10,6 +10,7 @@ mod builder;
 mod network;
 mod status;
 
+use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -143,6 +144,11 @@ impl Cluster {
         self.nodes[index].place.advertised.to_string()
     }
 
+    /// Where a node itself listens for the others, without a forwarder before it.
+    pub fn cluster_listener(&self, index: usize) -> SocketAddr {
+        self.nodes[index].place.listen
+    }
+
     /// Where a node keeps what it stores.
     pub fn data_directory(&self, index: usize) -> PathBuf {
         self.nodes[index].directory.path().join(DATA_DIRECTORY)
@@ -270,7 +276,7 @@ impl Cluster {
     /// The status that a node gives.
     pub async fn status(&self, index: usize) -> Result<Status, String> {
         let status = self.admin(index).read("/v1.0/cluster", Consistency::Local).await;
-        status.map(Status).ok_or_else(|| format!("node {index} gives no status"))
+        status.map(Status).map_err(|e| format!("node {index} gives no status: {e}"))
     }
 
     /// The id of a node. Panics when it has none.
@@ -298,11 +304,15 @@ impl Cluster {
         .await
     }
 
-    /// Waits until all running nodes agree, and each of them knows that so many vote.
+    /// Waits until all running nodes agree, each of them has a vote, and knows that so many vote.
     pub async fn formed(&self, voters: usize) -> Agreement {
         for index in self.running() {
-            let what = format!("knows {voters} voters");
-            self.wait_status(index, &what, |status| status.voters().len() == voters).await;
+            let what = format!("votes, and knows {voters} voters");
+            self.wait_status(index, &what, |status| {
+                let known = status.voters();
+                known.len() == voters && status.node_id().is_some_and(|id| known.contains(&id))
+            })
+            .await;
         }
         self.agree().await
     }
@@ -319,8 +329,15 @@ impl Cluster {
         self.agree_among(&self.running()).await
     }
 
-    /// The same for these nodes.
+    /// The same for these nodes. Each first makes sure, with a quorum, that it has everything that was confirmed: after a
+    /// restart a node shows what it had applied, until a leader has told it how far the log goes.
     pub async fn agree_among(&self, indexes: &[usize]) -> Agreement {
+        for &index in indexes {
+            self.look(&format!("node {index} answers a quorum read"), async || {
+                self.admin(index).read("/v1.0/catalog", Consistency::Linearizable).await
+            })
+            .await;
+        }
         self.look(&format!("{indexes:?} have the same state"), async || {
             let statuses = self.statuses(indexes).await?;
             let agreements: Vec<_> = statuses.iter().map(Status::agreement).collect();

@@ -123,14 +123,17 @@ impl Admin {
         self.write(request).await
     }
 
-    /// Reads as this node has it, or with a quorum. None unless the status is 200.
-    pub async fn read(&mut self, path: &str, consistency: Consistency) -> Option<Value> {
+    /// Reads as this node has it, or with a quorum. The error is the answer, unless its status is 200, or why there is none.
+    pub async fn read(&mut self, path: &str, consistency: Consistency) -> Result<Value, String> {
         let path = match consistency {
             Consistency::Local => path.to_owned(),
             Consistency::Linearizable => format!("{path}?consistency=linearizable"),
         };
-        let answer = self.send(Request::get(&path)).await.ok()?;
-        if answer.status() == 200 { serde_json::from_slice(&answer.body).ok() } else { None }
+        let answer = self.send(Request::get(&path)).await.map_err(|e| e.to_string())?;
+        if answer.status() != 200 {
+            return Err(format!("status {}: {}", answer.status(), answer.text()));
+        }
+        serde_json::from_slice(&answer.body).map_err(|e| format!("{e}: {}", answer.text()))
     }
 }
 

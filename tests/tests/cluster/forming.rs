@@ -104,7 +104,7 @@ async fn objects_of_the_settings_file_are_there_once_and_stay_deleted() {
     cluster.formed(3).await;
     let left =
         super::backends(&mut cluster.admin(0), ollamaflow_tests::cluster::Consistency::Linearizable).await;
-    assert_eq!(left, Some(Vec::new()));
+    assert_eq!(left, Ok(Vec::new()));
 }
 
 #[tokio::test]

@@ -67,9 +67,9 @@ impl Client {
             Op::Write(value) => self.write(node, value, None).await,
             Op::Swap { at, value } => self.write(node, value, Some(at)).await,
             Op::Read => match self.admins[node].read(&self.round.path, Consistency::Linearizable).await {
-                Some(object) => Heard::Answer(value_of(&object)),
+                Ok(object) => Heard::Answer(value_of(&object)),
                 // A read without an answer has done nothing.
-                None => Heard::NotDone,
+                Err(_) => Heard::NotDone,
             },
         };
         match heard {
@@ -182,7 +182,7 @@ async fn object(addresses: &Addresses, number: usize) -> (String, u64) {
         turn += 1;
         let mut admin = addresses.admin(turn % addresses.count());
         // A creation that got no answer may have been made.
-        if let Some(object) = admin.read(&path, Consistency::Linearizable).await {
+        if let Ok(object) = admin.read(&path, Consistency::Linearizable).await {
             return Ok((path.clone(), revision(&object).unwrap()));
         }
         Err(format!("{:?}", admin.create_backend(&backend).await))

@@ -53,7 +53,7 @@ async fn strangers_learn_nothing_and_do_no_harm() {
     let before = cluster.agree().await;
     let term = cluster.status(0).await.unwrap().term();
     for node in 0..3 {
-        let address: std::net::SocketAddr = cluster.advertised(node).parse().unwrap();
+        let address = cluster.cluster_listener(node);
         for request in [
             Request::get("/"),
             Request::get("/v1.0/backends").bearer(ollamaflow_tests::node::ADMIN_TOKEN),
@@ -77,11 +77,7 @@ async fn strangers_learn_nothing_and_do_no_harm() {
     // Connections that say nothing take no places from the nodes.
     let mut silent = Vec::new();
     for _ in 0..200 {
-        silent.push(
-            RawConnection::open(cluster.advertised(0).parse::<std::net::SocketAddr>().unwrap())
-                .await
-                .unwrap(),
-        );
+        silent.push(RawConnection::open(cluster.cluster_listener(0)).await.unwrap());
     }
     for number in 0..10 {
         create(&cluster, number % 3, &format!("b{number}")).await;

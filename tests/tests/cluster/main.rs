@@ -90,10 +90,11 @@ async fn create(cluster: &Cluster, node: usize, id: &str) -> u64 {
 }
 
 /// The identifiers of all backends, as a node has them.
-async fn backends(admin: &mut Admin, consistency: Consistency) -> Option<Vec<String>> {
+async fn backends(admin: &mut Admin, consistency: Consistency) -> Result<Vec<String>, String> {
     let listed = admin.read("/v1.0/backends", consistency).await?;
-    let identifiers = listed.as_array()?.iter().filter_map(|backend| backend["Identifier"].as_str());
-    Some(identifiers.map(str::to_owned).collect())
+    let listed = listed.as_array().ok_or_else(|| format!("no list: {listed}"))?;
+    let identifiers = listed.iter().filter_map(|backend| backend["Identifier"].as_str());
+    Ok(identifiers.map(str::to_owned).collect())
 }
 
 /// Waits until a node has a backend.

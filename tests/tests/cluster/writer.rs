@@ -99,9 +99,9 @@ impl Writer {
             let node = fastrand::usize(..self.admins.len());
             // What it compares with may be old: then the write is refused, as it should be.
             match self.admins[node].read(&format!("/v1.0/backends/{object}"), Consistency::Local).await {
-                Some(stored) if labels(&stored).len() >= LIST_LENGTH => self.generation += 1,
-                Some(stored) => self.append(node, &object, &stored).await,
-                None => self.create(node, &object).await,
+                Ok(stored) if labels(&stored).len() >= LIST_LENGTH => self.generation += 1,
+                Ok(stored) => self.append(node, &object, &stored).await,
+                Err(_) => self.create(node, &object).await,
             }
         }
         self.told
@@ -149,7 +149,7 @@ impl Writer {
         let node = fastrand::usize(..self.admins.len());
         let path = format!("/v1.0/backends/{object}");
         match self.admins[node].read(&path, Consistency::Linearizable).await {
-            Some(stored) if labels(&stored).iter().any(|label| label == entry) => Fate::Seen,
+            Ok(stored) if labels(&stored).iter().any(|label| label == entry) => Fate::Seen,
             _ => Fate::Unknown,
         }
     }
