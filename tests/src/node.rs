@@ -13,6 +13,8 @@ mod process;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -32,7 +34,7 @@ pub struct Node {
     /// Before the directory: dropping it shows the output, which is in there.
     process: Process,
     builder: NodeBuilder,
-    directory: TempDir,
+    directory: Arc<TempDir>,
 }
 
 impl Node {
@@ -41,11 +43,11 @@ impl Node {
         NodeBuilder::default()
     }
 
-    async fn launch(builder: NodeBuilder) -> Self {
-        let directory = TempDir::new().unwrap_or_else(|e| panic!("no temporary directory: {e}"));
+    async fn launch(builder: NodeBuilder) -> Result<Self, String> {
+        let directory = builder.directory.clone().unwrap_or_else(new_directory);
         builder.write_settings(directory.path());
-        let process = Process::start(directory.path(), &builder).await;
-        Self { process, builder, directory }
+        let process = Process::try_start(directory.path(), &builder).await?;
+        Ok(Self { process, builder, directory })
     }
 
     /// Where it listens.
@@ -109,6 +111,25 @@ impl Node {
         self.wait_exit().await
     }
 
+    /// Like [`restart`](Self::restart); the error tells how it ended before it listened, with the end of its output.
+    pub async fn try_restart(&mut self) -> Result<(), String> {
+        self.process.kill();
+        self.process = Process::try_start(self.directory.path(), &self.builder).await?;
+        Ok(())
+    }
+
+    /// Starts it again and kills it so long after, whether or not it listens by then.
+    pub async fn restart_and_kill(&mut self, after: Duration) {
+        self.process.kill();
+        Process::start_and_kill(self.directory.path(), &self.builder, after).await;
+    }
+
+    /// What it is started with from the next start on.
+    pub fn reconfigure(&mut self, change: impl FnOnce(NodeBuilder) -> NodeBuilder) {
+        self.builder = change(self.builder.clone());
+        self.builder.write_settings(self.directory.path());
+    }
+
     /// Starts it again in the same directory, after it ended or was killed. The port is another one.
     pub async fn restart(&mut self) {
         self.process.kill();
@@ -168,6 +189,11 @@ impl Node {
         })
         .await;
     }
+}
+
+/// A directory that goes when nobody holds it any more.
+fn new_directory() -> Arc<TempDir> {
+    Arc::new(TempDir::new().unwrap_or_else(|e| panic!("no temporary directory: {e}")))
 }
 
 fn has_property(backends: &[Value], identifier: &str, property: &str) -> bool {

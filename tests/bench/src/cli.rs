@@ -19,6 +19,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Start the upstream and the proxies, measure them interleaved and print the tables.
     Run(Box<RunArgs>),
+    /// Start a cluster of three and measure it: writes, elections, restarts, memory.
+    Cluster(ClusterArgs),
     /// Only serve as the cheap upstream; prints its address.
     Upstream {
         /// Port on 127.0.0.1; 0 lets the system choose.
@@ -90,6 +92,17 @@ pub(crate) struct RunArgs {
     /// Cross-check the load generator with wrk.
     #[arg(long)]
     pub(crate) wrk: bool,
+}
+
+/// What is measured of a cluster.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct ClusterArgs {
+    /// Small amounts: shows that everything works, measures nothing precisely.
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Also write docs/benchmarks/cluster.{json,md}.
+    #[arg(long)]
+    pub(crate) save: bool,
 }
 
 /// A part of the run.

@@ -4,9 +4,13 @@
 //! `run` → [`suite`] (the order of everything) → [`proxies`] (what is compared), [`load`] (what they are given to do),
 //! [`measure`] (what it costs them) → [`samples`] → [`report`]. The [`upstream`] is a process of its own and knows only
 //! [`wire`].
+//!
+//! `cluster`, which `scripts/bench-cluster` runs, is apart: it starts nodes with the harness of the suites, and measures
+//! [writes, elections, restarts and memory](cluster).
 
 mod cli;
 mod clock;
+mod cluster;
 mod latency;
 mod load;
 mod measure;
@@ -45,6 +49,7 @@ fn start(command: Command) -> Result<(), Box<dyn Error>> {
     let local = tokio::task::LocalSet::new();
     match command {
         Command::Run(args) => local.block_on(&runtime, run::run(&args))?,
+        Command::Cluster(args) => local.block_on(&runtime, cluster::run(args))?,
         Command::Upstream { port } => local.block_on(&runtime, upstream::serve(port))?,
     }
     Ok(())

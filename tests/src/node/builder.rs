@@ -2,8 +2,10 @@
 #![expect(clippy::panic, reason = "a harness reports failure to its test by panicking")]
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::Node;
 use crate::objects::{Backend, Frontend};
@@ -22,6 +24,7 @@ pub struct NodeBuilder {
     backends: Vec<Backend>,
     pub(super) environment: Vec<(String, String)>,
     pub(super) arguments: Vec<String>,
+    pub(super) directory: Option<Arc<TempDir>>,
 }
 
 impl Default for NodeBuilder {
@@ -43,6 +46,7 @@ impl Default for NodeBuilder {
             backends: Vec::new(),
             environment: Vec::new(),
             arguments: Vec::new(),
+            directory: None,
         }
     }
 }
@@ -83,8 +87,29 @@ impl NodeBuilder {
         self
     }
 
+    /// Gives another value to an argument that was added before.
+    #[must_use]
+    pub fn replace_arg(mut self, flag: &str, value: &str) -> Self {
+        let place = self.arguments.iter().position(|argument| argument == flag);
+        let place = place.unwrap_or_else(|| panic!("there is no {flag}"));
+        value.clone_into(&mut self.arguments[place + 1]);
+        self
+    }
+
+    /// Runs in this directory rather than in one of its own. It is kept as long as somebody holds it.
+    #[must_use]
+    pub fn directory(mut self, directory: Arc<TempDir>) -> Self {
+        self.directory = Some(directory);
+        self
+    }
+
     /// Starts the node and waits until it listens.
     pub async fn start(self) -> Node {
+        Node::launch(self).await.unwrap_or_else(|failure| panic!("{failure}"))
+    }
+
+    /// Starts the node; the error tells how it ended before it listened, with the end of its output.
+    pub async fn try_start(self) -> Result<Node, String> {
         Node::launch(self).await
     }
 

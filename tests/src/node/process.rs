@@ -1,6 +1,7 @@
 //! The child process: spawning, waiting for its ready line, signals, memory, output.
 #![expect(clippy::panic, reason = "a harness reports failure to its test by panicking")]
 
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -43,42 +44,29 @@ pub(super) struct Process {
 }
 
 /// A child which does not listen yet. Dropping it kills it, so that a failed start leaves nothing behind.
-struct Starting(Option<Child>);
+struct Starting {
+    child: Option<Child>,
+    log: PathBuf,
+    /// Length of the log before this start.
+    begin: u64,
+}
 
 impl Process {
     /// Spawns the binary in a directory and waits until it listens.
     pub(super) async fn start(directory: &Path, builder: &NodeBuilder) -> Self {
-        let log = directory.join("node.log");
-        let output = open_log(&log);
-        let begin = output.metadata().map_or(0, |metadata| metadata.len());
-        let mut command = Command::new(binary::path());
-        command
-            .current_dir(directory)
-            .args(["--listen", "127.0.0.1:0"])
-            .args(&builder.arguments)
-            .envs(builder.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
-            .stdout(share(&output))
-            .stderr(output);
-        let child =
-            command.spawn().unwrap_or_else(|e| panic!("{} does not start: {e}", binary::path().display()));
-        let mut starting = Starting(Some(child));
-        let started = Instant::now();
-        loop {
-            let printed = read_from(&log, begin);
-            if let Some(address) = ready_address(&printed)
-                && let Some(child) = starting.0.take()
-            {
-                return Self { child, address, log };
-            }
-            let exit = starting.0.as_mut().and_then(|child| child.try_wait().ok().flatten());
-            if let Some(status) = exit {
-                panic!("the node ended before it listened ({status}):\n{}", tail(&read_from(&log, begin)));
-            }
-            let late = started.elapsed() > START_PATIENCE;
-            assert!(!late, "the node did not listen within {START_PATIENCE:?}:\n{}", tail(&printed));
-            tokio::time::sleep(POLL_INTERVAL).await;
-        }
+        Self::try_start(directory, builder).await.unwrap_or_else(|failure| panic!("{failure}"))
+    }
+
+    /// The same; an end or a silence before it listens is told instead.
+    pub(super) async fn try_start(directory: &Path, builder: &NodeBuilder) -> Result<Self, String> {
+        Starting::spawn(directory, builder).listening().await
+    }
+
+    /// Spawns the binary and kills it so long after, whether or not it listens by then.
+    pub(super) async fn start_and_kill(directory: &Path, builder: &NodeBuilder, after: Duration) {
+        let starting = Starting::spawn(directory, builder);
+        tokio::time::sleep(after).await;
+        drop(starting);
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -131,9 +119,56 @@ impl Drop for Process {
     }
 }
 
+impl Starting {
+    fn spawn(directory: &Path, builder: &NodeBuilder) -> Self {
+        let log = directory.join("node.log");
+        let output = open_log(&log);
+        let begin = output.metadata().map_or(0, |metadata| metadata.len());
+        let mut command = Command::new(binary::path());
+        // Variables that steer the suites begin like those of the node, and are not meant for it.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| is_ours(name)) {
+            command.env_remove(name);
+        }
+        command
+            .current_dir(directory)
+            .args(["--listen", "127.0.0.1:0"])
+            .args(&builder.arguments)
+            .envs(builder.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(share(&output))
+            .stderr(output);
+        let child =
+            command.spawn().unwrap_or_else(|e| panic!("{} does not start: {e}", binary::path().display()));
+        Self { child: Some(child), log, begin }
+    }
+
+    /// Waits until it listens. What it printed is in the error.
+    async fn listening(mut self) -> Result<Process, String> {
+        let started = Instant::now();
+        loop {
+            let printed = read_from(&self.log, self.begin);
+            if let Some(address) = ready_address(&printed)
+                && let Some(child) = self.child.take()
+            {
+                return Ok(Process { child, address, log: self.log.clone() });
+            }
+            let exit = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
+            if let Some(status) = exit {
+                let printed = tail(&read_from(&self.log, self.begin));
+                return Err(format!("the node ended before it listened ({status}):\n{printed}"));
+            }
+            if started.elapsed() > START_PATIENCE {
+                let printed = tail(&printed);
+                return Err(format!("the node did not listen within {START_PATIENCE:?}:\n{printed}"));
+            }
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    }
+}
+
 impl Drop for Starting {
     fn drop(&mut self) {
-        if let Some(child) = &mut self.0 {
+        if let Some(child) = &mut self.child {
             end(child);
         }
     }
@@ -148,6 +183,11 @@ fn end(child: &mut Child) {
     // Both fail only for a child that was waited for before.
     drop(child.kill());
     drop(child.wait());
+}
+
+/// Whether an environment variable has the prefix of the node's.
+fn is_ours(name: &OsStr) -> bool {
+    name.to_string_lossy().starts_with("OLLAMAFLOW_")
 }
 
 fn open_log(path: &Path) -> File {
