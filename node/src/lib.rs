@@ -2,11 +2,11 @@
 //!
 //! Three one-way streams, and modules that import only what stands above them:
 //!
-//! * configuration: [`settings`] -> [`catalog`] -> [`actors`];
+//! * configuration: [`settings`] and [`admin`] -> [`cluster`] -> [`catalog`] -> [`actors`];
 //! * a request: listener ([`app`]) -> [`gateway`] -> [`upstream`] -> backend, and its bytes back;
 //! * observation: every part -> [`telemetry`].
 //!
-//! `settings, telemetry, catalog` -> `upstream, actors` -> `gateway` -> `admin` -> `app` -> `cli`.
+//! `settings, telemetry, catalog, cluster` -> `upstream, actors` -> `gateway` -> `admin` -> `app` -> `cli`.
 
 pub mod actors;
 pub mod admin;

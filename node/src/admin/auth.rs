@@ -17,7 +17,7 @@ use subtle::{ConditionallySelectable as _, ConstantTimeEq as _};
 
 use super::AdminState;
 use super::failure::Failure;
-use super::limiter::Limiter;
+use super::limiter::{Limiter, TooSoon};
 
 /// The tokens of the settings file, and the memory of wrong ones.
 pub struct Authority {
@@ -64,10 +64,12 @@ fn authenticate(request: &HttpRequest) -> Result<Caller, Failure> {
     let Some(peer) = request.peer_addr() else { return Err(Failure::Unauthenticated) };
     Err(match authority.limiter.count(peer.ip(), Instant::now()) {
         Ok(()) => Failure::Unauthenticated,
-        Err(wait) => {
+        Err(TooSoon { wait, is_first }) => {
             // Rounded up: who waits so long is let in again.
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-            tracing::warn!(address = %peer.ip(), "too many wrong admin tokens; more of them are answered with 429");
+            if is_first {
+                tracing::warn!(address = %peer.ip(), "too many wrong admin tokens; further ones get a 429");
+            }
             Failure::TooManyAttempts { seconds }
         }
     })

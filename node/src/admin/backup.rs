@@ -11,6 +11,7 @@ use ollamaflow_protocol::time::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::auth::Caller;
 use super::catalog::{self, Objects};
 use super::failure::Failure;
 use super::write::Writing;
@@ -41,6 +42,8 @@ pub(super) async fn take(
     let has_secrets = query::flag(&request, "secrets")?;
     let newest = query::state(&request, &state).await?;
     let mut response = if has_secrets {
+        let Caller(by) = Caller::of(&request)?;
+        tracing::info!(by, "a backup with secrets was taken");
         answer::ok(&backup(&newest, true, exposed::<Frontend>, exposed::<Backend>))?
     } else {
         answer::ok(&backup(&newest, false, |frontend| frontend, |backend| backend))?

@@ -21,27 +21,47 @@ const MAX_ADDRESSES: usize = 4096;
 /// Remembers who sent wrong tokens.
 #[derive(Debug, Default)]
 pub(super) struct Limiter {
-    /// When the last wrong token of an address will have been worked off, one each [`REFILL`].
-    paid: Mutex<HashMap<IpAddr, Instant>>,
+    debts: Mutex<HashMap<IpAddr, Debt>>,
+}
+
+/// What an address owes for its wrong tokens.
+#[derive(Debug, Clone, Copy)]
+struct Debt {
+    /// When all of them will have been worked off, one each [`REFILL`].
+    until: Instant,
+    /// Whether the address was refused meanwhile.
+    is_refused: bool,
+}
+
+/// A wrong token that came too soon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TooSoon {
+    /// How long to wait for the next one.
+    pub(super) wait: Duration,
+    /// Whether it is the first one of a series: worth a line in the log.
+    pub(super) is_first: bool,
 }
 
 // === impl Limiter ===
 
 impl Limiter {
-    /// Counts a wrong token; an error says how long to wait for the next one.
-    pub(super) fn count(&self, address: IpAddr, now: Instant) -> Result<(), Duration> {
+    /// Counts a wrong token.
+    pub(super) fn count(&self, address: IpAddr, now: Instant) -> Result<(), TooSoon> {
         let address = neighbourhood(address);
         // Whoever panicked with the lock left a map that is as good as any.
-        let mut paid = self.paid.lock().unwrap_or_else(PoisonError::into_inner);
-        let until = paid.get(&address).copied().unwrap_or(now).max(now) + REFILL;
-        let debt = until.saturating_duration_since(now);
-        if let Some(wait) = debt.checked_sub(REFILL * BURST).filter(|wait| !wait.is_zero()) {
-            return Err(wait);
+        let mut debts = self.debts.lock().unwrap_or_else(PoisonError::into_inner);
+        let none = Debt { until: now, is_refused: false };
+        let known = debts.get(&address).copied().filter(|debt| debt.until > now).unwrap_or(none);
+        let until = known.until + REFILL;
+        let excess = until.saturating_duration_since(now).checked_sub(REFILL * BURST);
+        if let Some(wait) = excess.filter(|wait| !wait.is_zero()) {
+            debts.insert(address, Debt { is_refused: true, ..known });
+            return Err(TooSoon { wait, is_first: !known.is_refused });
         }
-        if paid.len() >= MAX_ADDRESSES && !paid.contains_key(&address) {
-            make_room(&mut paid, now);
+        if debts.len() >= MAX_ADDRESSES && !debts.contains_key(&address) {
+            make_room(&mut debts, now);
         }
-        paid.insert(address, until);
+        debts.insert(address, Debt { until, ..known });
         Ok(())
     }
 }
@@ -55,12 +75,12 @@ fn neighbourhood(address: IpAddr) -> IpAddr {
 }
 
 /// Forgets those who owe nothing, or else the one who owes least.
-fn make_room(paid: &mut HashMap<IpAddr, Instant>, now: Instant) {
-    paid.retain(|_, until| *until > now);
-    if paid.len() >= MAX_ADDRESSES
-        && let Some(least) = paid.iter().min_by_key(|(_, until)| **until).map(|(address, _)| *address)
+fn make_room(debts: &mut HashMap<IpAddr, Debt>, now: Instant) {
+    debts.retain(|_, debt| debt.until > now);
+    if debts.len() >= MAX_ADDRESSES
+        && let Some(least) = debts.iter().min_by_key(|(_, debt)| debt.until).map(|(address, _)| *address)
     {
-        paid.remove(&least);
+        debts.remove(&least);
     }
 }
 
@@ -79,9 +99,10 @@ mod tests {
         for _ in 0..BURST {
             assert_eq!(limiter.count(address(1), start), Ok(()));
         }
-        assert_eq!(limiter.count(address(1), start), Err(Duration::from_secs(1)));
+        let too_soon = |is_first| Err(TooSoon { wait: Duration::from_secs(1), is_first });
+        assert_eq!(limiter.count(address(1), start), too_soon(true));
         // Refused ones do not count.
-        assert_eq!(limiter.count(address(1), start), Err(Duration::from_secs(1)));
+        assert_eq!(limiter.count(address(1), start), too_soon(false));
         assert_eq!(limiter.count(address(1), start + Duration::from_secs(1)), Ok(()));
         assert!(limiter.count(address(1), start + Duration::from_secs(1)).is_err());
         // Another address has its own burst.
@@ -120,7 +141,7 @@ mod tests {
         for n in 0..2 * u32::try_from(MAX_ADDRESSES).unwrap() {
             limiter.count(IpAddr::from((0x0a00_0000 + n).to_be_bytes()), start).unwrap();
         }
-        assert!(limiter.paid.lock().unwrap().len() <= MAX_ADDRESSES);
+        assert!(limiter.debts.lock().unwrap().len() <= MAX_ADDRESSES);
         assert!(limiter.count(address(1), start).is_err());
     }
 }

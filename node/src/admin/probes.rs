@@ -1,7 +1,7 @@
 //! `/livez` and `/readyz`, for whoever restarts nodes or sends clients to them. No token is needed.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use actix_web::dev::HttpServiceFactory;
@@ -16,14 +16,15 @@ use super::{AdminState, answer, path};
 use crate::actors::Directory;
 use crate::cluster::Cluster;
 
-/// How long a node that has just started waits for the first probes of its backends: longer than one probe may
+/// How long a node that is fit and was asked waits for the first probes of its backends: longer than one probe may
 /// take. Backends that cannot be found out about in this time are no reason to keep clients away.
 const FIRST_PROBES: Duration = Duration::from_secs(5);
 
 /// Whether clients should be sent to this node.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Readiness {
-    started: Instant,
+    /// When the node was first found fit for its part in the cluster: before, it may know no backends to probe.
+    fit_since: OnceLock<Instant>,
     /// Set for good once the backends were probed, or that took too long.
     is_warm: AtomicBool,
     is_stopping: AtomicBool,
@@ -74,8 +75,7 @@ async fn ready(state: web::Data<AdminState>) -> Result<HttpResponse, Failure> {
 impl Readiness {
     /// Of a node that starts now.
     pub fn new() -> Arc<Self> {
-        let (is_warm, is_stopping) = (AtomicBool::new(false), AtomicBool::new(false));
-        Arc::new(Self { started: Instant::now(), is_warm, is_stopping })
+        Arc::default()
     }
 
     /// From now on the node is not ready.
@@ -85,12 +85,15 @@ impl Readiness {
 
     /// Why clients should go elsewhere; empty if they may come.
     fn missing(&self, cluster: &Cluster, directory: &Directory) -> Vec<String> {
-        let mut reasons: Vec<String> = cluster.unfit().into_iter().collect();
+        let mut reasons = Vec::new();
         if self.is_stopping.load(Ordering::Relaxed) {
             reasons.push("the node is stopping".to_owned());
         }
-        if !self.is_warm.load(Ordering::Relaxed) {
-            if directory.is_probed() || self.started.elapsed() >= FIRST_PROBES {
+        if let Some(unfit) = cluster.unfit() {
+            reasons.push(unfit);
+        } else if !self.is_warm.load(Ordering::Relaxed) {
+            let fit_since = self.fit_since.get_or_init(Instant::now);
+            if directory.is_probed() || fit_since.elapsed() >= FIRST_PROBES {
                 self.is_warm.store(true, Ordering::Relaxed);
             } else {
                 reasons.push(

@@ -155,12 +155,13 @@ fn checked_token(token: Secret) -> Result<Secret, Failure> {
 
 /// 256 random bits in hexadecimal digits.
 fn random_token() -> Result<Secret, Failure> {
-    let mut bytes = [0_u8; 32];
-    getrandom::fill(&mut bytes).map_err(|e| {
+    let mut halves = [[0; 16]; 2];
+    getrandom::fill(halves.as_flattened_mut()).map_err(|e| {
         tracing::error!(error = %e, "the operating system gives no random numbers");
         Failure::NoRandomness
     })?;
-    Ok(Secret::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
+    let [high, low] = halves.map(u128::from_be_bytes);
+    Ok(Secret::new(format!("{high:032x}{low:032x}")))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::cluster::Cluster;
 
 /// How long a node of a cluster goes on accepting after its readiness has begun to fail: whoever checks it each
 /// half second has sent new clients elsewhere by then.
-pub(super) const STOP_DELAY: Duration = Duration::from_millis(1000);
+pub(super) const STOP_DELAY: Duration = Duration::from_secs(1);
 
 /// The signals that end a node.
 pub(super) struct StopSignals {

@@ -3,7 +3,7 @@
 use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderName};
 use ollamaflow_protocol::header as names;
-use ollamaflow_protocol::object::Backend;
+use ollamaflow_protocol::object::{Backend, Secret};
 use ollamaflow_protocol::route::Operation;
 
 use super::hop::Hop;
@@ -78,7 +78,7 @@ pub(super) fn head(
 /// The operation's canonical path (or the client's own), the client's query, then the backend's.
 fn path_and_query(request: &HttpRequest, operation: Operation, backend: &Backend) -> String {
     let path = operation.upstream_path().unwrap_or_else(|| request.uri().path());
-    let own = backend.querystring.as_deref().unwrap_or_default();
+    let own = backend.querystring.as_ref().map(Secret::expose).unwrap_or_default();
     let queries = [request.query_string(), own];
     let mut target = String::with_capacity(path.len() + queries.iter().map(|q| q.len() + 1).sum::<usize>());
     target.push_str(path);

@@ -75,9 +75,9 @@ pub struct Backend {
     /// Token sent as `Authorization: Bearer ...`.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "token")]
     pub bearer_token: Option<Secret>,
-    /// Query appended to every request, without the leading `?`.
+    /// Query appended to every request, without the leading `?`. A secret, for some servers take their key there.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "query_string")]
-    pub querystring: Option<String>,
+    pub querystring: Option<Secret>,
     /// Headers set on every request, by name.
     #[serde(deserialize_with = "headers")]
     pub headers: BTreeMap<String, Secret>,
@@ -185,6 +185,9 @@ impl Backend {
     pub fn restore_secrets(&mut self, stored: &Self) {
         if self.bearer_token.as_ref().is_some_and(Secret::is_redaction_mark) {
             self.bearer_token.clone_from(&stored.bearer_token);
+        }
+        if self.querystring.as_ref().is_some_and(Secret::is_redaction_mark) {
+            self.querystring.clone_from(&stored.querystring);
         }
         for (name, value) in &mut self.headers {
             if let Some(known) = stored.header(name)

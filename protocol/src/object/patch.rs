@@ -59,9 +59,14 @@ impl Backend {
     }
 
     fn unresolvable_mark(&self, stored: Option<&Self>) -> Option<JsonPath> {
-        let token_is_mark = self.bearer_token.as_ref().is_some_and(Secret::is_redaction_mark);
-        if token_is_mark && stored.is_none_or(|stored| stored.bearer_token.is_none()) {
+        let stands_for_nothing = |sent: &Option<Secret>, stored: Option<&Option<Secret>>| {
+            sent.as_ref().is_some_and(Secret::is_redaction_mark) && stored.is_none_or(Option::is_none)
+        };
+        if stands_for_nothing(&self.bearer_token, stored.map(|stored| &stored.bearer_token)) {
             return Some(JsonPath::root().property("BearerToken"));
+        }
+        if stands_for_nothing(&self.querystring, stored.map(|stored| &stored.querystring)) {
+            return Some(JsonPath::root().property("Querystring"));
         }
         let stored_header = |name: &str| stored.and_then(|stored| stored.header(name));
         let (name, _) = self

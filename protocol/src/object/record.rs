@@ -58,8 +58,8 @@ struct BackendRecord {
     allow_completions: bool,
     #[serde(serialize_with = "exposed_option", skip_serializing_if = "Option::is_none")]
     bearer_token: Option<Secret>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    querystring: Option<String>,
+    #[serde(serialize_with = "exposed_option", skip_serializing_if = "Option::is_none")]
+    querystring: Option<Secret>,
     #[serde(serialize_with = "exposed_values")]
     headers: BTreeMap<String, Secret>,
     active: bool,

@@ -64,7 +64,7 @@ fn optional_properties_take_their_place_in_the_table() {
         backend(&json!({"Identifier": "b1", "Querystring": "?key=1", "BearerToken": "t0ken"})).unwrap().value;
     let text = serde_json::to_string(&read).unwrap();
     assert!(text.contains(
-        r#""AllowCompletions":true,"BearerToken":"********","Querystring":"key=1","Headers":{},"Active":true"#
+        r#""AllowCompletions":true,"BearerToken":"********","Querystring":"********","Headers":{},"Active":true"#
     ));
 }
 

@@ -62,10 +62,10 @@ pub fn url_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D:
 }
 
 /// The query part of a URL; a leading `?` is dropped and an empty text counts as absent.
-pub fn query_string<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+pub fn query_string<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
     let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
     let query = text.strip_prefix('?').unwrap_or(&text).to_owned();
-    if query.is_empty() { Ok(None) } else { request_line_text(query).map(Some) }
+    if query.is_empty() { Ok(None) } else { request_line_text(query).map(|query| Some(Secret::new(query))) }
 }
 
 /// A bearer token, sent in a header; an empty text counts as absent.

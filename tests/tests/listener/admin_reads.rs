@@ -39,14 +39,14 @@ async fn assert_unauthenticated(node: &Node, request: Request, what: &str) {
 async fn without_a_token_every_path_is_a_401() {
     let engine = engine();
     let node = ready(before(&engine)).await;
-    let none = [
+    let useless = [
         ("no header", None),
         ("another scheme", Some("Basic test-token")),
         ("no scheme", Some("test-token")),
         ("no token", Some("Bearer ")),
     ];
     for path in PATHS.into_iter().chain(["/v1.0/backends/ghost", "/v1.0/nope", "/v1.0/", "/v1.0/catalog"]) {
-        for (what, authorization) in none {
+        for (what, authorization) in useless {
             for method in ["GET", "PUT", "DELETE"] {
                 let request = Request::new(method, path);
                 let request =

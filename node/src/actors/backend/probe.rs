@@ -7,7 +7,7 @@ use awc::error::{PayloadError, SendRequestError};
 use awc::http::Method;
 use awc::{Client, Connector};
 use bytes::Bytes;
-use ollamaflow_protocol::object::{Backend, HealthCheckMethod};
+use ollamaflow_protocol::object::{Backend, HealthCheckMethod, Secret};
 
 use super::models;
 use crate::upstream::{TlsError, tls_config};
@@ -113,7 +113,7 @@ fn request(
         config.hostname.clone()
     };
     let mut url = format!("{scheme}://{host}:{}{path}", config.port);
-    if let Some(query) = config.querystring.as_deref().filter(|query| !query.is_empty()) {
+    if let Some(query) = config.querystring.as_ref().map(Secret::expose).filter(|query| !query.is_empty()) {
         url.push(if path.contains('?') { '&' } else { '?' });
         url.push_str(query);
     }
