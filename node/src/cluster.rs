@@ -1,7 +1,7 @@
 //! The cluster: the configuration, agreed on by all nodes and kept on their disks.
 //!
 //! In: commands from the admin API. Out: the [`ClusterState`] that this node has applied, and who the members are.
-//! Raft (openraft) orders the commands, [`store`] keeps them (sled), [`network`] carries them between nodes. What
+//! Raft (openraft) orders the commands, `store` keeps them (sled), `network` carries them between nodes. What
 //! a command means is `protocol`'s to say. A node alone is a cluster of one.
 //!
 //! ```text
@@ -11,7 +11,7 @@
 //!                                                          subscribers <- applied state
 //! ```
 //!
-//! [`start`] finds the node's place on the disk or has [`forming`] get one; [`upkeep`] sees to what a member needs
+//! `start` finds the node's place on the disk or has `forming` get one; `upkeep` sees to what a member needs
 //! afterwards.
 
 mod codec;

@@ -279,7 +279,7 @@ impl Consensus {
     }
 }
 
-fn config(cluster: &ClusterId, timing: Timing) -> Result<Config, openraft::ConfigError> {
+fn config(cluster: &ClusterId, timing: Timing) -> Result<Config, Box<openraft::ConfigError>> {
     Config {
         cluster_name: cluster.to_string(),
         heartbeat_interval: millis(timing.heartbeat),
@@ -295,6 +295,7 @@ fn config(cluster: &ClusterId, timing: Timing) -> Result<Config, openraft::Confi
         ..Config::default()
     }
     .validate()
+    .map_err(Box::new)
 }
 
 /// An error after which the consensus does nothing any more.

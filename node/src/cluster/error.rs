@@ -35,7 +35,7 @@ pub enum ClusterError {
     /// The leader did not hear from a quorum in time. Whether the change is made is not known.
     #[error(
         "the write was not confirmed by a quorum within {}: it may still be made; read before repeating it",
-        seconds(.waited_ms)
+        seconds(*waited_ms)
     )]
     Unconfirmed {
         /// How long was waited, in milliseconds.
@@ -89,8 +89,8 @@ impl ClusterError {
             | Self::LeaderSilent { .. }
             | Self::NotLeader
             | Self::Forming { .. }
-            | Self::MembershipBusy => Some(Duration::from_secs(1)),
-            Self::Rejected(Rejection::NotSeeded) => Some(Duration::from_secs(1)),
+            | Self::MembershipBusy
+            | Self::Rejected(Rejection::NotSeeded) => Some(Duration::from_secs(1)),
             Self::Rejected(_)
             | Self::TooLarge { .. }
             | Self::Removed { .. }
@@ -112,6 +112,6 @@ impl From<EnvelopeTooLarge> for ClusterError {
     }
 }
 
-fn seconds(millis: &u64) -> String {
+fn seconds(millis: u64) -> String {
     format!("{}.{} s", millis / 1000, millis % 1000 / 100)
 }

@@ -34,7 +34,7 @@ pub(super) async fn until_settled(node: Arc<Node>, store: Store) {
         tokio::time::sleep(RETRY).await;
     };
     if let Err(why) = settle(&node, store, claim).await {
-        node.step_aside(Standing::Failed(why));
+        node.step_aside(&Standing::Failed(why));
     }
 }
 

@@ -138,7 +138,7 @@ impl Node {
     }
 
     /// Ends this node's part for good, for the first reason that is given.
-    pub(super) fn step_aside(&self, standing: Standing) {
+    pub(super) fn step_aside(&self, standing: &Standing) {
         let changed = self.standing.send_if_modified(|present| {
             let ended = matches!(present, Standing::Removed(_) | Standing::Failed(_));
             if !ended {
@@ -149,7 +149,7 @@ impl Node {
         if !changed {
             return;
         }
-        match &standing {
+        match standing {
             Standing::Failed(reason) => {
                 tracing::error!(reason, "this node steps aside: its storage or its consensus failed");
             }

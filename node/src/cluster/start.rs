@@ -145,7 +145,7 @@ pub(super) async fn begin(node: &Arc<Node>, store: Store, claim: Claim) -> Resul
             Health::Good => None,
         });
         if let (Some(reason), Some(node)) = (reason, watching.upgrade()) {
-            node.step_aside(Standing::Failed(reason));
+            node.step_aside(&Standing::Failed(reason));
         }
     });
     node.runtime().spawn(upkeep::keep_up(Arc::downgrade(node), consensus));

@@ -35,7 +35,7 @@ pub(super) async fn keep_up(node: Weak<Node>, consensus: Arc<Consensus>) {
                 return;
             }
             if let Some(reason) = stopped(&consensus.metrics()) {
-                node.step_aside(Standing::Failed(reason));
+                node.step_aside(&Standing::Failed(reason));
                 return;
             }
             let leadership = consensus.leadership();
@@ -62,7 +62,7 @@ async fn look(node: &Arc<Node>, consensus: &Consensus, leadership: &Leadership, 
         Ok(()) if *leadership == Leadership::Here => LATER,
         Ok(()) => SOON,
         Err(ClusterError::Removed { id }) => {
-            node.step_aside(Standing::Removed(id));
+            node.step_aside(&Standing::Removed(id));
             SOON
         }
         Err(e) => {

@@ -26,7 +26,7 @@ async fn the_first_run_writes_a_file_that_only_its_owner_can_read() {
     let program = Program::new();
     let mut node = program.start(LISTEN);
     node.listening().await;
-    assert_eq!(program.files(), ["ollamaflow.json"]);
+    assert_eq!(program.files(), ["data", "ollamaflow.json"]);
     let mode = std::fs::metadata(program.path("ollamaflow.json")).unwrap().permissions().mode();
     assert_eq!(mode & 0o7777, 0o600);
 }
@@ -93,7 +93,7 @@ async fn a_first_run_writes_where_the_flag_says() {
     let program = Program::new();
     let mut node = program.start(["--config", "my.json", "--listen", "127.0.0.1:0"]);
     node.listening().await;
-    assert_eq!(program.files(), ["my.json"]);
+    assert_eq!(program.files(), ["data", "my.json"]);
 }
 
 #[tokio::test]
