@@ -21,6 +21,9 @@ use super::{Cluster, Snapshot, error::ClusterError, forming, upkeep};
 /// The id of the node that founds a cluster. All others get theirs from the log.
 pub(super) const FOUNDER: NodeId = 1;
 
+/// Threads of the consensus: one applies a large catalog while the other sends heartbeats.
+const CONSENSUS_THREADS: usize = 2;
+
 /// Longest wait of a cluster of one for its first objects at its birth.
 const BIRTH_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -52,7 +55,7 @@ impl Cluster {
     pub async fn start(settings: ClusterSettings) -> Result<Self, StartError> {
         let ClusterSettings { directory, link, start, timing, seed } = settings;
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
+            .worker_threads(CONSENSUS_THREADS)
             .thread_name("consensus")
             .enable_all()
             .build()

@@ -1,5 +1,5 @@
 //! What a member does again and again: it sees to it that the cluster has its first objects, that it has its vote
-//! and its address, and that it learns of its removal.
+//! and its address, that it learns of its removal, and that its log stays short.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -37,6 +37,9 @@ pub(super) async fn keep_up(node: Weak<Node>, consensus: Arc<Consensus>) {
             if let Some(reason) = stopped(&consensus.metrics()) {
                 node.step_aside(&Standing::Failed(reason));
                 return;
+            }
+            if let Err(e) = consensus.bound_log().await {
+                tracing::warn!(error = %e, "the log could not be shortened");
             }
             let leadership = consensus.leadership();
             leaderless = if leadership == Leadership::Nowhere { leaderless + 1 } else { 0 };
