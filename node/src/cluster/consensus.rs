@@ -158,12 +158,11 @@ impl Consensus {
         self.must_have_quorum()?;
         match tokio::time::timeout(READ_TIMEOUT, self.raft.get_read_log_id()).await {
             Ok(Ok((index, _))) => Ok(index.map_or(0, |id| id.index)),
-            Ok(Err(RaftError::APIError(CheckIsLeaderError::ForwardToLeader(_)))) => {
-                Err(ClusterError::NotLeader)
-            }
-            Ok(Err(RaftError::APIError(CheckIsLeaderError::QuorumNotEnough(_)))) | Err(_) => {
-                Err(self.no_leader())
-            }
+            // Without a quorum's answer too: one that is slow may answer the next time.
+            Ok(Err(RaftError::APIError(
+                CheckIsLeaderError::ForwardToLeader(_) | CheckIsLeaderError::QuorumNotEnough(_),
+            )))
+            | Err(_) => Err(ClusterError::NotLeader),
             Ok(Err(e)) => Err(failed(&e)),
         }
     }

@@ -62,8 +62,8 @@ async fn look(node: &Arc<Node>, consensus: &Consensus, leadership: &Leadership, 
         Leadership::Nowhere => Ok(()),
     };
     match outcome {
-        Ok(()) if *leadership == Leadership::Here => LATER,
-        Ok(()) => SOON,
+        Ok(()) if *leadership == Leadership::Nowhere => SOON,
+        Ok(()) => LATER,
         Err(ClusterError::Removed { id }) => {
             node.step_aside(&Standing::Removed(id));
             SOON
