@@ -30,6 +30,7 @@ mod settings;
 mod start;
 mod status;
 mod store;
+mod strangers;
 mod types;
 mod upkeep;
 

@@ -31,6 +31,8 @@ pub(super) struct Node {
     pub(super) changing_membership: tokio::sync::Mutex<()>,
     /// The address of the member that wants this node.
     pub(super) invitation: watch::Sender<Option<String>>,
+    /// See [`Node::stranger`].
+    stranger: Mutex<Option<String>>,
     /// The hash of the state at a revision.
     hash: Mutex<Option<(u64, String)>>,
     /// The runtime of the consensus and its tasks; none once it was stopped.
@@ -86,6 +88,7 @@ impl Node {
             applied: watch::Sender::new(Snapshot::default()),
             changing_membership: tokio::sync::Mutex::new(()),
             invitation: watch::Sender::new(None),
+            stranger: Mutex::new(None),
             hash: Mutex::new(None),
             runtime: Mutex::new(Some(runtime)),
             handle,
@@ -180,13 +183,20 @@ impl Node {
         Ok(consensus.state.current().state.clone())
     }
 
-    /// Where other nodes of the cluster may be found, this one left out.
-    pub(super) fn other_addresses(&self) -> BTreeSet<String> {
+    /// The other nodes that the settings name.
+    pub(super) fn configured_addresses(&self) -> BTreeSet<String> {
         let mut addresses = match &self.settings.start {
             Start::Peers(peers) => peers.iter().cloned().collect(),
             Start::Join(address) => BTreeSet::from([address.clone()]),
             Start::Alone | Start::Invited => BTreeSet::new(),
         };
+        addresses.remove(self.advertise());
+        addresses
+    }
+
+    /// Where other nodes of the cluster may be found, this one left out.
+    pub(super) fn other_addresses(&self) -> BTreeSet<String> {
+        let mut addresses = self.configured_addresses();
         if let Some(consensus) = self.consensus() {
             addresses.extend(consensus.members().into_values().map(|member| member.address));
         }
@@ -199,6 +209,22 @@ impl Node {
     /// Under which the others reach this node; empty for a node that is alone for good.
     pub(super) fn advertise(&self) -> &str {
         self.link.as_ref().map_or("", |link| link.advertise.as_str())
+    }
+
+    /// A sentence on a node that the settings name and that is of another cluster; none if there is none.
+    pub(super) fn stranger(&self) -> Option<String> {
+        self.stranger.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Keeps what was found out about strangers, and says it when it is news.
+    pub(super) fn note_stranger(&self, found: Option<String>) {
+        let mut known = self.stranger.lock().unwrap_or_else(PoisonError::into_inner);
+        if *known != found {
+            if let Some(sentence) = &found {
+                tracing::error!("{sentence}");
+            }
+            *known = found;
+        }
     }
 
     /// SHA-256 of the applied state, made once for each revision.

@@ -82,6 +82,6 @@ pub(super) fn unfit(node: &Node) -> Option<String> {
         Ok(consensus) if consensus.state.current().state.cluster_id().is_none() => {
             Some("the node waits for the first objects of its cluster".to_owned())
         }
-        Ok(_) => None,
+        Ok(_) => node.stranger(),
     }
 }
