@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ollamaflow_protocol::cluster::{ClusterState, NodeId};
 use tokio::runtime::{Handle, Runtime};
@@ -29,6 +29,11 @@ pub(super) struct Node {
     pub(super) applied: watch::Sender<Snapshot>,
     /// Held on the leader while the membership changes: one change at a time.
     pub(super) changing_membership: tokio::sync::Mutex<()>,
+    /// Read while a proposal is on its way into the log, written while the leadership is handed over: a successor must
+    /// have the whole log, and what comes meanwhile waits for it.
+    pub(super) proposals: tokio::sync::RwLock<()>,
+    /// Since when this node leads; none if it does not.
+    pub(super) leading_since: Mutex<Option<Instant>>,
     /// The address of the member that wants this node.
     pub(super) invitation: watch::Sender<Option<String>>,
     /// See [`Node::stranger`].
@@ -87,6 +92,8 @@ impl Node {
             standing: watch::Sender::new(Standing::Forming("it is starting".to_owned())),
             applied: watch::Sender::new(Snapshot::default()),
             changing_membership: tokio::sync::Mutex::new(()),
+            proposals: tokio::sync::RwLock::new(()),
+            leading_since: Mutex::new(None),
             invitation: watch::Sender::new(None),
             stranger: Mutex::new(None),
             hash: Mutex::new(None),
@@ -238,6 +245,15 @@ impl Node {
         let hash = state.catalog_hash_hex();
         *known() = Some((state.revision(), hash.clone()));
         hash
+    }
+
+    /// How long this leader must still wait before it can vote for another one: until then it holds to the vote that
+    /// made it leader.
+    pub(super) fn bound_to_lead(&self) -> Duration {
+        let since = *self.leading_since.lock().unwrap_or_else(PoisonError::into_inner);
+        let led = since.map_or(Duration::ZERO, |since| since.elapsed());
+        // The moment of the election is known a little late.
+        self.settings.timing.election_max.saturating_sub(led) + self.settings.timing.heartbeat / 2
     }
 
     /// Ends the runtime; its tasks end where they wait.

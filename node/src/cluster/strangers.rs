@@ -7,8 +7,8 @@ use std::time::Duration;
 use ollamaflow_protocol::id::ClusterId;
 
 use super::consensus::Consensus;
-use super::forming::greet;
-use super::greeting::Greeting;
+use super::forming::HELLO_TIMEOUT;
+use super::network::{Call, CallError, Refusal, Target};
 use super::node::{Node, Standing};
 
 /// Time between two looks: settings change at restarts only.
@@ -33,12 +33,13 @@ pub(super) async fn look_for_strangers(node: Weak<Node>, consensus: Arc<Consensu
 async fn stranger(node: &Node, own: &ClusterId) -> Option<String> {
     let link = node.link.as_ref()?;
     for address in node.configured_addresses() {
-        let greeting = greet(&link.client, &address).await;
-        if let Some(Greeting { membership: Some((other, _)), .. }) = greeting
-            && other != *own
+        let target = Target { address: address.clone(), node: None };
+        // Who is of another cluster says so and no more.
+        if let Err(CallError::Refused(Refusal::WrongCluster)) =
+            link.client.call(&target, Call::Hello, Vec::new(), HELLO_TIMEOUT).await
         {
             return Some(format!(
-                "the data directory of this node is of cluster {own}, but {address} is of cluster {other}: correct \
+                "the data directory of this node is of cluster {own}, but {address} is of another cluster: correct \
                  Peers or Join, or wipe the data directory of the node that is to join the other's cluster"
             ));
         }

@@ -1,13 +1,13 @@
 //! What a member does again and again: it sees to it that the cluster has its first objects, that it has its vote
 //! and its address, that it learns of its removal, and that its log stays short.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use ollamaflow_protocol::cluster::{Command, Founder};
 use openraft::ChangeMembers;
 
-use super::consensus::{Consensus, Leadership, stopped};
+use super::consensus::{Consensus, Leadership};
 use super::errand::Candidate;
 use super::error::ClusterError;
 use super::forming::{PlaceError, ask_for_place};
@@ -39,7 +39,7 @@ pub(super) async fn keep_up(node: Weak<Node>, consensus: Arc<Consensus>) {
             if node.standing() != Standing::Member {
                 return;
             }
-            if let Some(reason) = stopped(&consensus.metrics()) {
+            if let Some(reason) = consensus.death().await {
                 node.step_aside(&Standing::Failed(reason));
                 return;
             }
@@ -70,6 +70,10 @@ pub(super) async fn tell_leaders(node: Weak<Node>, consensus: Arc<Consensus>) {
         let leadership = consensus.leadership_after(&known, LOOK_AGAIN).await;
         if leadership == known {
             continue;
+        }
+        if let Some(node) = node.upgrade() {
+            let leading_since = (leadership == Leadership::Here).then(Instant::now);
+            *node.leading_since.lock().unwrap_or_else(PoisonError::into_inner) = leading_since;
         }
         let term = consensus.metrics().current_term;
         match &leadership {

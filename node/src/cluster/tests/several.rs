@@ -135,7 +135,7 @@ async fn peers_of_two_clusters_stay_two_and_say_so() {
     for member in &members {
         member.waits_until("it says so", |status| status.problem.is_some()).await;
         let problem = member.cluster.unfit().unwrap();
-        assert!(problem.contains("is of cluster"), "{problem}");
+        assert!(problem.contains("is of another cluster"), "{problem}");
         assert_eq!(voters(&member.cluster.status()), 1);
     }
 }
