@@ -22,8 +22,9 @@ pub fn init(settings: &Logging) {
     };
     let directives = match level {
         Some(level) if settings.enable && settings.console_logging => {
-            // Other crates' debug output is about their own internals.
-            format!("{},ollamaflow={level}", level.min(Level::INFO))
+            // Other crates' debug output is about their own internals, and openraft's is so below errors: what its user
+            // should know the cluster says itself.
+            format!("{},openraft=error,ollamaflow={level}", level.min(Level::INFO))
         }
         _ => "off".to_owned(),
     };

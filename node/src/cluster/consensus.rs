@@ -107,19 +107,25 @@ impl Consensus {
 
     /// Waits until the leadership is other than `known`, or for `longest`.
     pub(super) async fn leadership_after(&self, known: &Leadership, longest: Duration) -> Leadership {
-        let mut metrics = self.raft.metrics();
-        let changed = async { while self.leadership() == *known && metrics.changed().await.is_ok() {} };
-        let _ = tokio::time::timeout(longest, changed).await;
-        self.leadership()
+        self.leadership_that(|leadership| leadership != known, longest).await
     }
 
     /// Waits until another node leads, or for `longest`; answers who leads then.
     pub(super) async fn leader_elsewhere(&self, longest: Duration) -> Leadership {
+        self.leadership_that(|leadership| matches!(leadership, Leadership::At { .. }), longest).await
+    }
+
+    async fn leadership_that(&self, wanted: impl Fn(&Leadership) -> bool, longest: Duration) -> Leadership {
         let mut metrics = self.raft.metrics();
-        let elected = async {
-            while !matches!(self.leadership(), Leadership::At { .. }) && metrics.changed().await.is_ok() {}
+        let found = async {
+            while !wanted(&self.leadership()) {
+                if metrics.changed().await.is_err() {
+                    // The engine has ended: nothing changes any more.
+                    std::future::pending::<()>().await;
+                }
+            }
         };
-        let _ = tokio::time::timeout(longest, elected).await;
+        let _ = tokio::time::timeout(longest, found).await;
         self.leadership()
     }
 

@@ -151,6 +151,7 @@ pub(super) async fn begin(node: &Arc<Node>, store: Store, claim: Claim) -> Resul
             node.step_aside(&Standing::Failed(reason));
         }
     });
+    node.runtime().spawn(upkeep::tell_leaders(Arc::downgrade(node), consensus.clone()));
     node.runtime().spawn(upkeep::keep_up(Arc::downgrade(node), consensus));
     Ok(())
 }

@@ -22,6 +22,9 @@ const SOON: Duration = Duration::from_millis(100);
 /// Time between two looks while all is well.
 const LATER: Duration = Duration::from_secs(1);
 
+/// How soon a task that waits for something else sees that the node has stepped aside.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
 /// After so many looks without a leader a member asks the others whether it still is one.
 const LEADERLESS_LOOKS: u32 = 20;
 
@@ -46,6 +49,24 @@ pub(super) async fn keep_up(node: Weak<Node>, consensus: Arc<Consensus>) {
             look(&node, &consensus, &leadership, leaderless).await
         };
         tokio::time::sleep(pause).await;
+    }
+}
+
+/// Writes down who leads, whenever that changes.
+pub(super) async fn tell_leaders(node: Weak<Node>, consensus: Arc<Consensus>) {
+    let mut known = Leadership::Nowhere;
+    while node.upgrade().is_some_and(|node| node.standing() == Standing::Member) {
+        let leadership = consensus.leadership_after(&known, LOOK_AGAIN).await;
+        if leadership == known {
+            continue;
+        }
+        let term = consensus.metrics().current_term;
+        match &leadership {
+            Leadership::Here => tracing::info!(term, "this node leads the cluster"),
+            Leadership::At { node, address } => tracing::info!(term, node, address, "following the leader"),
+            Leadership::Nowhere => tracing::warn!(term, "the cluster has no leader that this node knows"),
+        }
+        known = leadership;
     }
 }
 
