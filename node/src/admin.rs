@@ -17,6 +17,7 @@ mod health;
 mod history;
 mod limiter;
 mod membership;
+mod metrics;
 mod objects;
 mod probes;
 mod query;

@@ -69,6 +69,17 @@ pub fn until_answered<T>(
     poll(what, PATIENCE, caller, look)
 }
 
+/// Like [`until_answered`], at most `patience`.
+#[track_caller]
+pub fn until_answered_within<T>(
+    what: &str,
+    patience: Duration,
+    look: impl AsyncFnMut() -> Result<T, String>,
+) -> impl Future<Output = T> {
+    let caller = Location::caller();
+    poll(what, patience, caller, look)
+}
+
 async fn poll<T>(
     what: &str,
     patience: Duration,

@@ -47,7 +47,7 @@ pub(super) enum Failure {
     Contended(String),
     #[error(transparent)]
     Cluster(#[from] ClusterError),
-    #[error("the answer could not be written as JSON")]
+    #[error("the answer could not be written")]
     Unwritable,
     #[error("the operating system gives no random numbers")]
     NoRandomness,

@@ -46,11 +46,11 @@ pub(super) async fn rollback(
         Ok(Command::Rollback { to_revision, expect })
     });
     let committed = committed.await?;
-    let restored = match committed.applied.outcome {
-        Outcome::RolledBack { restored } => restored,
-        _ => 0,
+    let (restored, catalog_revision) = match committed.applied.outcome {
+        Outcome::RolledBack { restored } => (restored, committed.applied.revision),
+        _ => (0, committed.state.catalog_revision()),
     };
     let done = RolledBack { revision: committed.applied.revision, to_revision, restored };
-    let response = answer::tagged(answer::ok(&done)?, committed.state.catalog_revision());
+    let response = answer::tagged(answer::ok(&done)?, catalog_revision);
     Ok(writing.answer(response))
 }

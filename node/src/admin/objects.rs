@@ -2,13 +2,14 @@
 
 mod kind;
 
+use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
-use ollamaflow_protocol::cluster::{ClusterState, Precondition};
+use ollamaflow_protocol::cluster::{ClusterState, Outcome, Precondition};
 
 use self::kind::Object;
 use super::conditions::Conditions;
@@ -16,6 +17,7 @@ use super::failure::Failure;
 use super::write::Writing;
 use super::{AdminState, answer, body, query};
 use crate::clock::now;
+use crate::cluster::Committed;
 
 /// All objects of a kind, newest first.
 pub(super) async fn list<T: Object>(
@@ -66,8 +68,8 @@ pub(super) async fn create<T: Object>(
     let text = body::read(&request, payload, body::OBJECT_BYTES, state.read_timeout).await?;
     let object = writing.accept(T::create(&text, now())?)?;
     let id = object.id().clone();
-    let committed = writing.command(object.put(Precondition::Absent)).await?;
-    let mut response = shown::<T>(StatusCode::CREATED, &state, &committed.state, &id)?;
+    let committed = writing.command(object.clone().put(Precondition::Absent)).await?;
+    let mut response = written(StatusCode::CREATED, &state, &committed, object)?;
     let location = format!("/v1.0/{}s/{}", T::KIND, id.as_ref());
     if let Ok(location) = HeaderValue::from_str(&location) {
         response.headers_mut().insert(header::LOCATION, location);
@@ -88,14 +90,17 @@ pub(super) async fn update<T: Object>(
         find::<T>(&state.cluster.linearizable().await?, &id)?;
     }
     let text = body::read(&request, payload, body::OBJECT_BYTES, state.read_timeout).await?;
+    let proposed = RefCell::new(None);
     let committed = writing.change(|newest| {
         let stored = find::<T>(newest, &id)?;
         writing.conditions.check(&name::<T>(&id), Some(stored.revision()))?;
         let object = writing.accept(stored.patched(&text)?)?;
+        proposed.replace(Some(object.clone()));
         Ok(object.put(Precondition::Revision(stored.revision())))
     });
     let committed = committed.await?;
-    let response = shown::<T>(StatusCode::OK, &state, &committed.state, &parse::<T>(&id)?)?;
+    let proposed = proposed.into_inner().ok_or_else(|| missing::<T>(&id))?;
+    let response = written(StatusCode::OK, &state, &committed, proposed)?;
     Ok(writing.answer(response))
 }
 
@@ -140,18 +145,22 @@ fn name<T: Object>(id: &str) -> String {
     format!("{} {id}", T::KIND)
 }
 
-/// The object as it is after a write.
-fn shown<T: Object>(
+/// The object as the write left it. This node may know a later one by now, whose revision must not be taken for the
+/// write's own: the next change of this client would undo that one.
+fn written<T: Object>(
     status: StatusCode,
     admin: &AdminState,
-    state: &ClusterState,
-    id: &T::Id,
+    committed: &Committed,
+    proposed: T,
 ) -> Result<HttpResponse, Failure> {
-    let Some(object) = T::all(state.catalog()).get(id) else {
-        let what = name::<T>(id.as_ref());
-        return Err(Failure::Conflict(format!(
-            "{what} was written, and deleted by somebody else right after"
-        )));
-    };
-    Ok(answer::tagged(answer::json(status, &object.shown(&admin.directory))?, object.revision()))
+    let Committed { applied, state } = committed;
+    let stored = T::all(state.catalog()).get(proposed.id());
+    let is_stored =
+        |stored: &&Arc<T>| applied.outcome == Outcome::Unchanged || stored.revision() == applied.revision;
+    if let Some(stored) = stored.filter(is_stored) {
+        return Ok(answer::tagged(answer::json(status, &stored.shown(&admin.directory))?, stored.revision()));
+    }
+    let change = state.history().find(|change| change.revision == applied.revision);
+    let object = proposed.at(applied.revision, change.map_or_else(now, |change| change.at_utc));
+    Ok(answer::tagged(answer::json(status, &object.shown(&admin.directory))?, applied.revision))
 }

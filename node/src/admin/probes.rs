@@ -1,4 +1,5 @@
-//! `/livez` and `/readyz`, for whoever restarts nodes or sends clients to them. No token is needed.
+//! `/livez`, `/readyz` and `/metrics`, for whoever restarts nodes, sends clients to them or watches them. No token is
+//! needed.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -12,7 +13,7 @@ use serde::Serialize;
 
 use super::failure::Failure;
 use super::frame::frame;
-use super::{AdminState, answer, path};
+use super::{AdminState, answer, metrics, path};
 use crate::actors::Directory;
 use crate::cluster::Cluster;
 
@@ -44,8 +45,9 @@ struct Ready {
     reasons: Vec<String>,
 }
 
-/// The two paths. They are for every host name and come before all frontends.
+/// The three paths. They are for every host name and come before all frontends.
 pub fn probes(state: web::Data<AdminState>) -> impl HttpServiceFactory {
+    let metrics_state = state.clone();
     (
         path("/livez", "GET, HEAD")
             .app_data(state.clone())
@@ -57,6 +59,11 @@ pub fn probes(state: web::Data<AdminState>) -> impl HttpServiceFactory {
             .wrap(from_fn(frame))
             .route(web::get().to(ready))
             .route(web::head().to(ready)),
+        path("/metrics", "GET, HEAD")
+            .app_data(metrics_state)
+            .wrap(from_fn(frame))
+            .route(web::get().to(metrics::metrics))
+            .route(web::head().to(metrics::metrics)),
     )
 }
 

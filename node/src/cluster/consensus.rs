@@ -33,6 +33,10 @@ const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(15);
 /// A snapshot is made each time that many entries were applied; so many entries at most are replayed at a start.
 const ENTRIES_PER_SNAPSHOT: u64 = 1_000;
 
+/// Longest that the commands after a snapshot may be in sum. openraft counts entries only, and one of them may be a
+/// catalog of 4 MiB; usual changes stay below this for more than [`ENTRIES_PER_SNAPSHOT`] of them.
+const MAX_LOG_BYTES: u64 = 12 * 1024 * 1024;
+
 /// Entries that are kept behind a snapshot for members that lag a little.
 const ENTRIES_KEPT: u64 = 200;
 
@@ -154,12 +158,11 @@ impl Consensus {
         self.must_have_quorum()?;
         match tokio::time::timeout(READ_TIMEOUT, self.raft.get_read_log_id()).await {
             Ok(Ok((index, _))) => Ok(index.map_or(0, |id| id.index)),
-            Ok(Err(RaftError::APIError(CheckIsLeaderError::ForwardToLeader(_)))) => {
-                Err(ClusterError::NotLeader)
-            }
-            Ok(Err(RaftError::APIError(CheckIsLeaderError::QuorumNotEnough(_)))) | Err(_) => {
-                Err(self.no_leader())
-            }
+            // Without a quorum's answer too: one that is slow may answer the next time.
+            Ok(Err(RaftError::APIError(
+                CheckIsLeaderError::ForwardToLeader(_) | CheckIsLeaderError::QuorumNotEnough(_),
+            )))
+            | Err(_) => Err(ClusterError::NotLeader),
             Ok(Err(e)) => Err(failed(&e)),
         }
     }
@@ -175,6 +178,15 @@ impl Consensus {
             Ok(Err(_)) => Err(failed(&"the store is closed")),
             Err(_) => Err(ClusterError::Unconfirmed { waited_ms: millis(SNAPSHOT_TIMEOUT) }),
         }
+    }
+
+    /// Makes a snapshot and lets go of the entries in it, if their commands take more than the log may.
+    pub(super) async fn bound_log(&self) -> Result<(), ClusterError> {
+        if self.state.current().bytes_since_snapshot <= MAX_LOG_BYTES {
+            return Ok(());
+        }
+        let index = self.snapshot().await?;
+        self.raft.trigger().purge_log(index).await.map_err(|e| failed(&e))
     }
 
     /// On the leader: a change of the membership, which returns when a quorum of both the old and the new one has

@@ -21,9 +21,7 @@ pub enum ClusterError {
         bytes: u64,
     },
     /// No leader is known. Nothing was changed.
-    #[error(
-        "no leader: this node sees {reachable} of {voters} voting nodes and a write needs {quorum}; reads and proxying go on"
-    )]
+    #[error("no leader: {}; reads and proxying go on", missing(*reachable, *voters, *quorum))]
     NoLeader {
         /// Voters that answer this node, itself included.
         reachable: u64,
@@ -109,6 +107,14 @@ impl From<Rejection> for ClusterError {
 impl From<EnvelopeTooLarge> for ClusterError {
     fn from(error: EnvelopeTooLarge) -> Self {
         Self::TooLarge { bytes: error.bytes as u64 }
+    }
+}
+
+fn missing(reachable: u64, voters: u64, quorum: u64) -> String {
+    if reachable < quorum {
+        format!("this node sees {reachable} of {voters} voting nodes and a write needs {quorum}")
+    } else {
+        format!("{reachable} of {voters} voting nodes are there and have not agreed on one yet")
     }
 }
 

@@ -65,13 +65,13 @@ mod tests {
         names.iter().map(|&name| name.to_owned()).collect()
     }
 
-    fn fresh(names: &[&str]) -> Option<Greeting> {
-        Some(Greeting { membership: None, peers: peers(names), version: String::new() })
+    fn fresh(names: &[&str]) -> Greeting {
+        Greeting { membership: None, peers: peers(names), version: String::new() }
     }
 
-    fn member() -> Option<Greeting> {
+    fn member() -> Greeting {
         let membership = Some((ClusterId::try_from("c").unwrap(), 1));
-        Some(Greeting { membership, peers: BTreeSet::new(), version: String::new() })
+        Greeting { membership, peers: BTreeSet::new(), version: String::new() }
     }
 
     fn step(own: &str, answers: Vec<(&str, Option<Greeting>)>) -> Step {
@@ -82,20 +82,25 @@ mod tests {
     #[test]
     fn only_the_first_peer_founds_and_only_when_all_are_there_and_fresh() {
         let all = ["a:1", "b:1", "c:1"];
-        assert_eq!(step("a:1", vec![("b:1", fresh(&all)), ("c:1", fresh(&all))]), Step::Found);
-        assert!(matches!(step("b:1", vec![("a:1", fresh(&all)), ("c:1", fresh(&all))]), Step::Wait(_)));
-        assert!(matches!(step("a:1", vec![("b:1", fresh(&all)), ("c:1", None)]), Step::Wait(_)));
+        assert_eq!(step("a:1", vec![("b:1", Some(fresh(&all))), ("c:1", Some(fresh(&all)))]), Step::Found);
+        assert!(matches!(
+            step("b:1", vec![("a:1", Some(fresh(&all))), ("c:1", Some(fresh(&all)))]),
+            Step::Wait(_)
+        ));
+        assert!(matches!(step("a:1", vec![("b:1", Some(fresh(&all))), ("c:1", None)]), Step::Wait(_)));
     }
 
     #[test]
     fn whoever_sees_a_member_joins_it_even_if_others_are_silent() {
-        assert_eq!(step("a:1", vec![("b:1", None), ("c:1", member())]), Step::Join("c:1".to_owned()));
+        assert_eq!(step("a:1", vec![("b:1", None), ("c:1", Some(member()))]), Step::Join("c:1".to_owned()));
     }
 
     #[test]
     fn different_lists_of_peers_found_nothing() {
         let all = ["a:1", "b:1", "c:1"];
-        let Step::Wait(why) = step("a:1", vec![("b:1", fresh(&all)), ("c:1", fresh(&["a:1", "c:1"]))]) else {
+        let Step::Wait(why) =
+            step("a:1", vec![("b:1", Some(fresh(&all))), ("c:1", Some(fresh(&["a:1", "c:1"])))])
+        else {
             panic!("two lists became one cluster")
         };
         assert!(why.contains("c:1"), "{why}");

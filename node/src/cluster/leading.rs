@@ -107,25 +107,30 @@ async fn enrol(consensus: &Consensus, id: NodeId, address: &str) -> Result<bool,
         }
         Some(_) => {}
     }
+    let mut voters = consensus.voters();
+    let is_voter = voters.contains(&id);
+    // A member that only moves is no successor: two nodes may be about to swap their addresses.
     let predecessors: Vec<NodeId> = consensus
         .members()
         .iter()
         .filter(|(other, member)| **other != id && member.address == address)
         .map(|(other, _)| *other)
+        .filter(|other| !is_voter || !voters.contains(other))
         .collect();
-    let mut voters = consensus.voters();
-    if voters.contains(&id) && predecessors.is_empty() {
+    if is_voter && predecessors.is_empty() {
         return Ok(true);
     }
     if id != consensus.id && !consensus.catches_up(id, CATCH_UP_TIMEOUT).await {
         return Ok(false);
     }
     voters.retain(|voter| !predecessors.contains(voter));
-    if voters.len() < MAX_VOTERS {
-        voters.insert(id);
+    if voters.len() >= MAX_VOTERS && !is_voter {
+        tracing::debug!(node = id, "there are as many voters as are of use: the node follows");
+        return Ok(false);
     }
-    consensus.change_membership(ChangeMembers::ReplaceAllVoters(voters.clone())).await?;
-    tracing::info!(node = id, address, votes = voters.contains(&id), "a node has its place");
+    voters.insert(id);
+    consensus.change_membership(ChangeMembers::ReplaceAllVoters(voters)).await?;
+    tracing::info!(node = id, address, "a node has its vote");
     for predecessor in predecessors {
         tracing::info!(
             node = predecessor,
@@ -134,7 +139,7 @@ async fn enrol(consensus: &Consensus, id: NodeId, address: &str) -> Result<bool,
         );
         strike_off(consensus, predecessor).await?;
     }
-    Ok(voters.contains(&id))
+    Ok(true)
 }
 
 // === members that go ===

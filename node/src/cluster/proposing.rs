@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ollamaflow_protocol::cluster::{ClusterState, Command, Envelope};
+use ollamaflow_protocol::cluster::{ClusterState, Command, Envelope, NodeId};
 
 use super::codec;
 use super::consensus::{Consensus, Leadership, failed};
@@ -55,10 +55,27 @@ pub(super) async fn linearizable(node: &Arc<Node>) -> Result<ClusterState, Clust
 
 /// Has the leader do an errand: here, or by one call. Tries again while there is hope: every errand may be sent
 /// twice, for a proposal has an id by which it is made once, and the others do only what is left to do.
+///
+/// Once a leader may have taken the errand and did not say so, no failure of a later try means that nothing was
+/// done.
 pub(super) async fn at_leader(node: &Arc<Node>, errand: Errand) -> Ended {
-    let mut failing_since = None;
-    // A leader that may have got the errand, and did not say so.
     let mut silent = None;
+    match until_done(node, errand, &mut silent).await {
+        Err(error) => Err(match silent {
+            Some(leader) if !is_final(&error) => ClusterError::LeaderSilent { leader },
+            _ => error,
+        }),
+        done => done,
+    }
+}
+
+/// Whether a failure says what became of the errand, whichever copy of it was taken.
+const fn is_final(error: &ClusterError) -> bool {
+    matches!(error, ClusterError::Rejected(_) | ClusterError::Unconfirmed { .. })
+}
+
+async fn until_done(node: &Arc<Node>, errand: Errand, silent: &mut Option<NodeId>) -> Ended {
+    let mut failing_since = None;
     let mut body = None;
     loop {
         let consensus = node.member()?.clone();
@@ -78,17 +95,14 @@ pub(super) async fn at_leader(node: &Arc<Node>, errand: Errand) -> Ended {
             Err(ClusterError::NotLeader) => false,
             Err(ClusterError::NoLeader { .. }) => true,
             Err(ClusterError::LeaderSilent { leader }) => {
-                silent = Some(leader);
+                *silent = Some(leader);
                 false
             }
             other => return other,
         };
         let patience_ends = *failing_since.get_or_insert_with(Instant::now) + LEADER_PATIENCE;
         if lost_quorum || Instant::now() >= patience_ends {
-            return Err(match silent {
-                Some(leader) => ClusterError::LeaderSilent { leader },
-                None => count_reachable(node, &consensus).await,
-            });
+            return Err(count_reachable(node, &consensus).await);
         }
         consensus.leadership_after(&leadership, RETRY).await;
     }
@@ -98,7 +112,13 @@ async fn send(node: &Node, target: &Target, call: Call, body: Vec<u8>) -> Ended 
     let link = node.link.as_ref().ok_or(ClusterError::NotLeader)?;
     let leader = target.node.unwrap_or_default();
     match link.client.call(target, call, body, ANSWER_TIMEOUT).await {
-        Ok(answer) => codec::decode::<Ended>(&answer).map_err(|e| failed(&e))?,
+        Ok(answer) => match codec::decode::<Ended>(&answer).map_err(|e| failed(&e))? {
+            // What is wrong with that node is not wrong with this one: another may lead soon.
+            Err(
+                ClusterError::Forming { .. } | ClusterError::Removed { .. } | ClusterError::Failed { .. },
+            ) => Err(ClusterError::NotLeader),
+            ended => ended,
+        },
         Err(CallError::Refused(refusal)) => {
             tracing::debug!(leader, %refusal, "the leader refused a call");
             Err(ClusterError::NotLeader)

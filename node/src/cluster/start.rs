@@ -21,6 +21,9 @@ use super::{Cluster, Snapshot, error::ClusterError, forming, upkeep};
 /// The id of the node that founds a cluster. All others get theirs from the log.
 pub(super) const FOUNDER: NodeId = 1;
 
+/// Threads of the consensus: one applies a large catalog while the other sends heartbeats.
+const CONSENSUS_THREADS: usize = 2;
+
 /// Longest wait of a cluster of one for its first objects at its birth.
 const BIRTH_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -51,12 +54,6 @@ impl Cluster {
     /// for their cluster. Must be called inside an actix system.
     pub async fn start(settings: ClusterSettings) -> Result<Self, StartError> {
         let ClusterSettings { directory, link, start, timing, seed } = settings;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("consensus")
-            .enable_all()
-            .build()
-            .map_err(StartError::System)?;
         let store = on_disk(move || Store::open(&directory)).await??;
         let place = SharedPlace::new(arc_swap::ArcSwap::from_pointee(Place { cluster: None, node: None }));
         let rejections = Rejections::default();
@@ -70,6 +67,12 @@ impl Cluster {
                 (Some(link), Some((listener, secret, tls)))
             }
         };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(CONSENSUS_THREADS)
+            .thread_name("consensus")
+            .enable_all()
+            .build()
+            .map_err(StartError::System)?;
         let node_settings = NodeSettings { start, timing, seed };
         let incarnation = store.identity().incarnation;
         let node = Arc::new(Node::new(node_settings, place.clone(), peers, incarnation, runtime));

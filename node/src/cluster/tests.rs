@@ -30,7 +30,7 @@ fn timing() -> Timing {
     Timing {
         heartbeat: Duration::from_millis(100),
         election_min: Duration::from_millis(500),
-        election_max: Duration::from_millis(1000),
+        election_max: Duration::from_secs(1),
     }
 }
 

@@ -1,5 +1,5 @@
 //! What a member does again and again: it sees to it that the cluster has its first objects, that it has its vote
-//! and its address, and that it learns of its removal.
+//! and its address, that it learns of its removal, and that its log stays short.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -38,6 +38,9 @@ pub(super) async fn keep_up(node: Weak<Node>, consensus: Arc<Consensus>) {
                 node.step_aside(&Standing::Failed(reason));
                 return;
             }
+            if let Err(e) = consensus.bound_log().await {
+                tracing::warn!(error = %e, "the log could not be shortened");
+            }
             let leadership = consensus.leadership();
             leaderless = if leadership == Leadership::Nowhere { leaderless + 1 } else { 0 };
             look(&node, &consensus, &leadership, leaderless).await
@@ -59,8 +62,8 @@ async fn look(node: &Arc<Node>, consensus: &Consensus, leadership: &Leadership, 
         Leadership::Nowhere => Ok(()),
     };
     match outcome {
-        Ok(()) if *leadership == Leadership::Here => LATER,
-        Ok(()) => SOON,
+        Ok(()) if *leadership == Leadership::Nowhere => SOON,
+        Ok(()) => LATER,
         Err(ClusterError::Removed { id }) => {
             node.step_aside(&Standing::Removed(id));
             SOON

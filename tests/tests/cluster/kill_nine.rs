@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use ollamaflow_tests::cluster::{Cluster, Consistency};
+use ollamaflow_tests::wait::until_within;
 
 use super::ledger;
 use super::scale;
@@ -15,6 +16,8 @@ const CYCLES: usize = 20;
 const WRITERS: usize = 4;
 /// Cycles after which all writers must have got on.
 const BREATH: usize = 10;
+/// How long that may take: each of them may wait for an answer that a dead node owes it.
+const BREATH_PATIENCE: Duration = Duration::from_secs(60);
 
 /// A time below this many milliseconds.
 fn moment(milliseconds: u64) -> Duration {
@@ -46,7 +49,7 @@ async fn acknowledged_writes_survive_kills_at_any_instant() {
         if cycle % BREATH == BREATH - 1 {
             let before = writers.acknowledged();
             cluster.leader().await;
-            ollamaflow_tests::wait::until("writes go on", || writers.acknowledged() > before).await;
+            until_within("writes go on", BREATH_PATIENCE, || writers.acknowledged() > before).await;
         }
     }
     let told = writers.stop().await;

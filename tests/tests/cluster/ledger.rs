@@ -15,6 +15,8 @@ pub struct Told {
     pub entry: String,
     /// What became of it.
     pub fate: Fate,
+    /// The words that it was told with; empty for an acknowledgement.
+    pub words: String,
 }
 
 /// What became of a write, as its writer knows.
@@ -82,7 +84,7 @@ mod tests {
     use super::*;
 
     fn told(entry: &str, fate: Fate) -> Told {
-        Told { object: "o".to_owned(), entry: entry.to_owned(), fate }
+        Told { object: "o".to_owned(), entry: entry.to_owned(), fate, words: String::new() }
     }
 
     fn lists(entries: &[&str]) -> Lists {

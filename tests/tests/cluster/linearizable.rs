@@ -19,6 +19,8 @@ const ROUNDS: usize = 30;
 const CLIENTS: usize = 3;
 /// What each does in a round.
 const OPERATIONS: usize = 7;
+/// How long the trouble may keep a round from beginning: a write through a node that is cut off takes its time.
+const TROUBLE_PATIENCE: Duration = Duration::from_secs(120);
 
 /// The object of one round, and everything that happens to it.
 struct Round {
@@ -178,7 +180,7 @@ async fn object(addresses: &Addresses, number: usize) -> (String, u64) {
     let path = format!("/v1.0/backends/{id}");
     let backend = json!({ "Identifier": id, "Name": "0", "Active": false });
     let mut turn = 0;
-    ollamaflow_tests::wait::until_answered("a round's object is there", async || {
+    ollamaflow_tests::wait::until_answered_within("a round's object is there", TROUBLE_PATIENCE, async || {
         turn += 1;
         let mut admin = addresses.admin(turn % addresses.count());
         // A creation that got no answer may have been made.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use ollamaflow_tests::cluster::{Addresses, Admin, Consistency, Write, revision};
+use ollamaflow_tests::cluster::{Addresses, Admin, Consistency, Write, message, revision};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
@@ -126,22 +126,27 @@ impl Writer {
         list.push(entry.clone());
         let write =
             self.admins[node].update_backend(object, &json!({ "Labels": list }), revision(stored)).await;
-        let fate = match &write {
+        let (fate, words) = match write {
             Write::Done(_) => {
                 self.shared.acknowledged.fetch_add(1, Ordering::Relaxed);
-                Fate::Acknowledged(write.revision().unwrap())
+                (Fate::Acknowledged(write.revision().unwrap()), String::new())
             }
-            Write::Refused(answer) if answer.status() == 412 => Fate::NotMade,
+            Write::Refused(answer) if answer.status() == 412 => (Fate::NotMade, message(&answer)),
             Write::Refused(answer) => {
                 panic!("a write was refused with {}: {}", answer.status(), answer.text())
             }
-            Write::NotDone(_) => Fate::NotMade,
-            Write::Unknown(_) => self.look_for(object, &entry).await,
+            Write::NotDone(words) => (Fate::NotMade, words),
+            Write::Unknown(words) => (self.look_for(object, &entry).await, words),
         };
         if !matches!(fate, Fate::Acknowledged(_)) {
             tokio::time::sleep(PAUSE).await;
         }
-        self.told.push(Told { object: object.to_owned(), entry, fate });
+        self.told.push(Told {
+            object: object.to_owned(),
+            entry,
+            fate,
+            words: format!("node {node}: {words}"),
+        });
     }
 
     /// Reads with a quorum whether an entry is there. It is tried once: a cluster that is down may stay so for long.

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::actors::Directory;
 
 /// A kind of object of the catalog.
-pub(in crate::admin) trait Object: Sized + 'static {
+pub(in crate::admin) trait Object: Clone + Sized + 'static {
     /// Its name.
     type Id: Ord + Clone + AsRef<str> + for<'a> TryFrom<&'a str, Error = IdError> + 'static;
 
@@ -30,6 +30,9 @@ pub(in crate::admin) trait Object: Sized + 'static {
     fn revision(&self) -> u64;
 
     fn created(&self) -> Timestamp;
+
+    /// The object as the write at that revision and time left it.
+    fn at(self, revision: u64, updated: Timestamp) -> Self;
 
     /// Reads the body of a create.
     fn create(body: &[u8], now: Timestamp) -> Result<Parsed<Self>, ObjectError>;
@@ -67,6 +70,10 @@ impl Object for Frontend {
 
     fn created(&self) -> Timestamp {
         self.created_utc
+    }
+
+    fn at(self, revision: u64, updated: Timestamp) -> Self {
+        Self { revision, last_update_utc: updated, ..self }
     }
 
     fn create(body: &[u8], now: Timestamp) -> Result<Parsed<Self>, ObjectError> {
@@ -113,6 +120,10 @@ impl Object for Backend {
 
     fn created(&self) -> Timestamp {
         self.created_utc
+    }
+
+    fn at(self, revision: u64, updated: Timestamp) -> Self {
+        Self { revision, last_update_utc: updated, ..self }
     }
 
     fn create(body: &[u8], now: Timestamp) -> Result<Parsed<Self>, ObjectError> {

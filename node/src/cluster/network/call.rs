@@ -91,6 +91,12 @@ impl Call {
         matches!(self, Self::Append | Self::Vote | Self::Snapshot | Self::Elect)
     }
 
+    /// Whether the client may send it a second time when a connection broke. The receiver may have done what the first
+    /// copy asked for, and the answer to the second one would not tell: where that matters the caller must know.
+    pub(super) const fn is_sent_again(self) -> bool {
+        !matches!(self, Self::Propose | Self::Membership)
+    }
+
     /// Whether it may come from, and go to, a node that has no cluster, and mean whoever listens at an address.
     pub const fn is_open(self) -> bool {
         matches!(self, Self::Hello | Self::Join | Self::Invite)

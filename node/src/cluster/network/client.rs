@@ -99,8 +99,8 @@ impl PeerClient {
 
     /// Makes a call and waits for its answer, `timeout` at most.
     ///
-    /// A call whose connection breaks is sent once more: each is idempotent, or carries an id by which the receiver
-    /// tells. If this future is dropped the call is not taken back.
+    /// A call whose connection breaks is sent once more, but for [those](Call::is_sent_again) whose callers must know.
+    /// If this future is dropped the call is not taken back.
     pub async fn call(
         &self,
         to: &Target,
@@ -176,7 +176,7 @@ impl Courier {
             match sent {
                 Ok(answer) => return Ok(answer),
                 Err(Failure::Final(error)) => return Err(error),
-                Err(Failure::Broken(_)) if !on_fresh => on_fresh = true,
+                Err(Failure::Broken(_)) if !on_fresh && call.is_sent_again() => on_fresh = true,
                 Err(Failure::Broken(reason)) => return Err(CallError::Unreachable(reason)),
                 Err(Failure::Renewed) if !renewed => renewed = true,
                 Err(Failure::Renewed) => {

@@ -51,6 +51,7 @@ impl Loaded {
         let last_applied = applying.last;
         let applied = AppliedState {
             index: last_applied.map_or(0, |last| last.index),
+            bytes_since_snapshot: applying.bytes,
             snapshot_index: snapshot
                 .as_ref()
                 .and_then(SnapshotRecord::last_log_id)

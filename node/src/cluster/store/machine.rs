@@ -37,6 +37,8 @@ pub struct SnapshotBuilder {
 #[derive(Default)]
 pub(super) struct Applying {
     pub(super) last: Option<LogId<NodeId>>,
+    /// Length of the commands that were applied.
+    pub(super) bytes: u64,
     pub(super) state: ClusterState,
     pub(super) members: StoredMembership<NodeId, Member>,
 }
@@ -49,6 +51,7 @@ impl Applying {
         let outcome = match entry.payload {
             EntryPayload::Blank => None,
             EntryPayload::Normal(proposal) => {
+                self.bytes += proposal.text.len() as u64;
                 let envelope = Envelope::decode(&proposal.text);
                 let (next, outcome) = self.state.apply(entry.log_id.index, &envelope);
                 self.state = next;
@@ -93,7 +96,13 @@ impl StateMachine {
         self.last_applied = meta.last_log_id;
         let index = meta.last_log_id.map_or(0, |last| last.index);
         self.published.publish(|applied| {
-            *applied = AppliedState { index, snapshot_index: index, state, members: meta.last_membership };
+            *applied = AppliedState {
+                index,
+                snapshot_index: index,
+                bytes_since_snapshot: 0,
+                state,
+                members: meta.last_membership,
+            };
         });
         Ok(())
     }
@@ -116,14 +125,16 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         let current = self.published.current();
         let mut applying = Applying {
             last: self.last_applied,
+            bytes: 0,
             state: current.state.clone(),
             members: current.members.clone(),
         };
         let responses = entries.into_iter().map(|entry| applying.apply(entry)).collect();
-        let Applying { last, state, members } = applying;
+        let Applying { last, bytes, state, members } = applying;
         self.last_applied = last;
         self.published.publish(|applied| {
             applied.index = last.map_or(0, |last| last.index);
+            applied.bytes_since_snapshot += bytes;
             applied.state = state;
             applied.members = members;
         });
@@ -179,8 +190,14 @@ impl SnapshotBuilder {
         let content = Arc::new(content);
         let snapshot = NewSnapshot { meta: meta.clone(), content: Arc::clone(&content) };
         self.writer.call(|done| Task::Save { snapshot, done }).await?;
-        let index = self.applied.index;
-        self.published.publish(|applied| applied.snapshot_index = applied.snapshot_index.max(index));
+        let AppliedState { index, bytes_since_snapshot: bytes, .. } = *self.applied;
+        self.published.publish(|applied| {
+            // Another node's snapshot, installed meanwhile, covers more.
+            if applied.snapshot_index < index {
+                applied.snapshot_index = index;
+                applied.bytes_since_snapshot = applied.bytes_since_snapshot.saturating_sub(bytes);
+            }
+        });
         Ok(Snapshot { meta, snapshot: Box::new(Arc::unwrap_or_clone(content)) })
     }
 }

@@ -15,6 +15,8 @@ pub struct AppliedState {
     pub index: u64,
     /// Index of the last entry in the newest snapshot; 0 without one.
     pub snapshot_index: u64,
+    /// Length of the commands after the newest snapshot, in bytes: what a start reads again.
+    pub bytes_since_snapshot: u64,
     /// What the entries led to.
     pub state: ClusterState,
     /// The members, as of the last applied entry that changed them.

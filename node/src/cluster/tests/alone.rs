@@ -59,3 +59,26 @@ async fn the_only_voter_cannot_be_removed_and_has_no_successor() {
     assert!(matches!(cluster.transfer_leader(None).await, Err(ClusterError::Membership(_))));
     cluster.stop().await;
 }
+
+#[actix_web::test]
+async fn large_changes_do_not_make_the_log_long() {
+    let directory = TempDir::new().unwrap();
+    let cluster = alone(directory.path()).await;
+    for round in 0..8 {
+        let name = |number: usize| format!("b{number}-{round}");
+        let mut backends: Vec<Backend> = (0..45).map(|number| backend(&name(number))).collect();
+        for backend in &mut backends {
+            backend.name = "x".repeat(50_000);
+        }
+        let replace = Command::ReplaceCatalog { frontends: Vec::new(), backends, expect: Precondition::Any };
+        cluster.propose("test", replace).await.unwrap();
+    }
+    let consensus = cluster.0.node.consensus().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while consensus.state.current().bytes_since_snapshot > 12 * 1024 * 1024 {
+        assert!(Instant::now() < deadline, "no snapshot was made");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(cluster.status().snapshot_index > 0);
+    cluster.stop().await;
+}

@@ -7,6 +7,7 @@ use crate::settings::{ListenHost, ListenTarget};
 
 const SECRET: &str = "sixteen letters!";
 
+#[expect(clippy::unnecessary_wraps, reason = "settings are optional texts")]
 fn text(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
@@ -29,6 +30,7 @@ fn problems(settings: &ClusterSettings) -> Vec<String> {
     settings.plan().unwrap_err().iter().map(ToString::to_string).collect()
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "plans have an optional target")]
 fn every_address() -> Option<ListenTarget> {
     Some(ListenTarget { host: ListenHost::All, port: DEFAULT_CLUSTER_PORT })
 }
