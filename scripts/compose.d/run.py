@@ -88,15 +88,22 @@ def _run_all(scenarios):
 
 def _report(figures, path):
     """Prints what was measured and keeps the samples in a file."""
-    print("\nfrom nothing to a cluster  " + spread(figures.formation))
-    print("a new leader               " + spread(figures.elections))
-    print("until writes go on         " + spread(figures.write_gaps))
-    print("a node is back             " + spread(figures.returns))
-    print("healed after a partition   " + spread(figures.healing))
-    print("writes through the leader  " + spread(figures.writes))
-    print("writes through a follower  " + spread(figures.forwarded_writes))
-    print("seen on the other nodes    " + spread(figures.convergence))
-    print(f"clients through the VIP    {figures.client_requests}")
+    lines = [
+        ("from nothing to a cluster", figures.formation),
+        ("a new leader", figures.elections),
+        ("writes after a lost leader", figures.gaps_of_lost_leaders),
+        ("writes after a stopped leader", figures.gaps_of_stopped_leaders),
+        ("a write refused when cut off", figures.refusals),
+        ("healed after a partition", figures.healing),
+        ("a node is back", figures.returns),
+        ("writes through the leader", figures.writes),
+        ("writes through a follower", figures.forwarded_writes),
+        ("seen on the other nodes", figures.convergence),
+    ]
+    print()
+    for what, samples in lines:
+        print(f"{what:<30}{spread(samples)}")
+    print(f"{'clients through the VIP':<30}{figures.client_requests}")
     for example in figures.client_requests.examples:
         print(f"    {example}")
     print(flush=True)

@@ -20,7 +20,9 @@ class Figures:
     writes: list = field(default_factory=list)
     forwarded_writes: list = field(default_factory=list)
     convergence: list = field(default_factory=list)
-    write_gaps: list = field(default_factory=list)
+    gaps_of_lost_leaders: list = field(default_factory=list)
+    gaps_of_stopped_leaders: list = field(default_factory=list)
+    refusals: list = field(default_factory=list)
     returns: list = field(default_factory=list)
     healing: list = field(default_factory=list)
     client_requests: Tally = field(default_factory=Tally)
@@ -92,7 +94,7 @@ class Scenarios:
             self._figures.elections.append(time.monotonic() - killed)
             for node in left:
                 self._cluster.write(node)
-            self._figures.write_gaps.append(time.monotonic() - killed)
+            self._figures.gaps_of_lost_leaders.append(time.monotonic() - killed)
             load.wait_for(100)
             self._come_back(old, lambda: self._compose.start(old))
             load.wait_for(50)
@@ -105,16 +107,17 @@ class Scenarios:
             self._compose.disconnect(old, NETWORK)
             self._cluster.wait_for_leader(among=others(old))
             self._figures.elections.append(time.monotonic() - cut)
-            self._partition(old, load, cut)
+            written = self._write_without(old)
+            self._figures.gaps_of_lost_leaders.append(time.monotonic() - cut)
+            self._partition(old, written, load)
 
     def follower_is_cut_off(self):
         """The leader goes on; the follower goes on proxying and reading."""
         leader = self._cluster.wait_for_leader()
         follower = others(leader)[0]
         with self._load() as load:
-            cut = time.monotonic()
             self._compose.disconnect(follower, NETWORK)
-            self._partition(follower, load, cut)
+            self._partition(follower, self._write_without(follower), load)
 
     def node_is_replaced(self):
         """A node whose disk is lost comes back as another member, and the old one is forgotten."""
@@ -141,11 +144,11 @@ class Scenarios:
         with self._load() as load:
             for node in NODES:
                 leads = self._cluster.wait_for_leader() == node
-                stopped = time.monotonic()
                 self._compose.stop(node)
-                self._cluster.write(others(node)[0])
+                # It has handed over before it ended: whatever a write takes longer than others is the gap.
+                written = self._cluster.write(others(node)[0])
                 if leads:
-                    self._figures.write_gaps.append(time.monotonic() - stopped)
+                    self._figures.gaps_of_stopped_leaders.append(written.seconds)
                 self._come_back(node, lambda node=node: self._compose.start(node))
                 load.wait_for(50)
 
@@ -181,11 +184,13 @@ class Scenarios:
         self._figures.returns.append(time.monotonic() - started)
         return states
 
-    def _partition(self, isolated, load, cut):
-        """What must hold while `isolated` is cut off, then heals it and waits until all are equal."""
-        # Through both: one of them forwards.
-        written = [self._cluster.write(node).identifier for node in others(isolated)]
-        self._figures.write_gaps.append(time.monotonic() - cut)
+    def _write_without(self, isolated):
+        """The majority takes writes; through both of its nodes, so that one of them forwards."""
+        return [self._cluster.write(node).identifier for node in others(isolated)]
+
+    def _partition(self, isolated, written, load):
+        """What must hold while `isolated` is cut off and the others have `written`; then heals it and waits until all
+        are equal."""
         self._expect_refusal(isolated)
         expect(self._served(isolated), f"{isolated} does not proxy without its peers")
         listed = self._cluster.ask(isolated, "GET", "/v1.0/backends")
@@ -206,9 +211,11 @@ class Scenarios:
     def _expect_refusal(self, isolated):
         """A write without a quorum is refused in time, with a hint when to come back."""
         body = {"Identifier": f"refused-by-{isolated}", "Hostname": "ollama1", "Port": 11434, "Active": False}
+        started = time.monotonic()
         try:
             answer = self._cluster.ask(isolated, "PUT", "/v1.0/backends", body, timeout_s=25)
         except CallFailed as failure:
             raise Failure(f"{isolated} does not answer to a write without quorum: {failure}") from failure
         expect(answer.status == 503, f"{isolated} answers {answer.status} to a write without quorum: {answer.body!r}")
+        self._figures.refusals.append(time.monotonic() - started)
         expect(answer.headers.get("Retry-After"), f"{isolated} gives no Retry-After with a refused write")

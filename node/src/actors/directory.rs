@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
+use ollamaflow_protocol::catalog::Catalog;
 use ollamaflow_protocol::host::HostIndex;
 use ollamaflow_protocol::id::{BackendId, FrontendId};
 
@@ -37,13 +38,13 @@ impl Directory {
         self.current.load().backends.get(id).cloned()
     }
 
-    /// Whether the probes have found out about every backend that takes part.
-    pub fn is_probed(&self) -> bool {
+    /// Whether all of `catalog` is in here, and the probes have found out about every backend of it that takes part.
+    /// The catalog is told what ought to be here: actors take it up a moment after it was applied.
+    pub fn is_probed(&self, catalog: &Catalog) -> bool {
         let entries = self.current.load();
-        entries.backends.values().all(|backend| {
-            let view = backend.view();
-            view.has_verdict || !view.config.active
-        })
+        let probed = |id| entries.backends.get(id).is_some_and(|backend| backend.view().has_verdict);
+        catalog.frontends.keys().all(|id| entries.frontends.contains_key(id))
+            && catalog.backends.iter().all(|(id, backend)| !backend.active || probed(id))
     }
 
     pub(super) fn entries(&self) -> Guard<Arc<Entries>> {

@@ -131,6 +131,22 @@ async fn a_crashed_supervisor_is_replaced_and_its_successor_adopts_the_actors() 
 }
 
 #[actix_rt::test]
+async fn a_catalog_that_the_actors_have_not_taken_up_yet_is_not_probed() {
+    let port = healthy_server();
+    let (publisher, reader) = CatalogPublisher::new(Arc::default());
+    let actors = Actors::start(reader, probes()).await;
+    let directory = actors.directory();
+    assert!(directory.is_probed(&Catalog::default()), "nothing is to be found out");
+
+    let applied = catalog(&[("b", port)]);
+    assert!(!directory.is_probed(&applied), "an empty directory knows nothing about the backend");
+    publisher.publish(applied.clone());
+    until("the backend has a verdict", || directory.is_probed(&applied)).await;
+    assert!(backend(&directory, "b").unwrap().view().health.is_healthy());
+    actors.stop();
+}
+
+#[actix_rt::test]
 async fn a_new_address_starts_health_anew_and_a_removed_backend_keeps_its_leases() {
     let port = healthy_server();
     let (publisher, reader) = CatalogPublisher::new(catalog(&[("b", port)]));

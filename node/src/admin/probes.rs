@@ -100,7 +100,7 @@ impl Readiness {
             reasons.push(unfit);
         } else if !self.is_warm.load(Ordering::Relaxed) {
             let fit_since = self.fit_since.get_or_init(Instant::now);
-            if directory.is_probed() || fit_since.elapsed() >= FIRST_PROBES {
+            if directory.is_probed(cluster.state().catalog()) || fit_since.elapsed() >= FIRST_PROBES {
                 self.is_warm.store(true, Ordering::Relaxed);
             } else {
                 reasons.push(
