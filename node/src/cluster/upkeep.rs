@@ -4,7 +4,7 @@
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use ollamaflow_protocol::cluster::{Command, Founder};
+use ollamaflow_protocol::cluster::{Command, Founder, Rejection};
 use openraft::ChangeMembers;
 
 use super::consensus::{Consensus, Leadership};
@@ -165,7 +165,8 @@ async fn lead(node: &Arc<Node>, consensus: &Consensus) -> Result<(), ClusterErro
             backends: node.settings.seed.backends.clone(),
         };
         return match propose(node, "seed", seed).await {
-            Ok(_) => Ok(()),
+            // An earlier try may have come through unnoticed.
+            Ok(_) | Err(ClusterError::Rejected(Rejection::AlreadySeeded { .. })) => Ok(()),
             Err(ClusterError::Rejected(rejection)) => {
                 // The settings were checked; a rule of the cluster may be stricter.
                 Err(ClusterError::Failed { reason: format!("the first objects are refused: {rejection}") })
