@@ -77,6 +77,6 @@ pub enum Role {
     Learner,
     /// It was removed.
     Removed,
-    /// Its storage failed.
+    /// Its storage or its consensus failed.
     Failed,
 }

@@ -93,7 +93,7 @@ const fn role(role: Role) -> &'static str {
         Role::Candidate => "stands for election",
         Role::Learner => "follows without a vote",
         Role::Removed => "was removed",
-        Role::Failed => "stepped aside, since its storage failed",
+        Role::Failed => "stepped aside",
     }
 }
 
