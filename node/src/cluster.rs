@@ -30,6 +30,7 @@ mod settings;
 mod start;
 mod status;
 mod store;
+mod strangers;
 mod types;
 mod upkeep;
 
@@ -148,12 +149,16 @@ impl Cluster {
     /// Invites the node without a cluster that listens at `address`; answers when it votes.
     pub async fn add(&self, _by: &str, address: &str) -> Result<NodeId, ClusterError> {
         let node = &self.0.node;
-        node.member()?;
         let link = node.link.as_ref().ok_or_else(|| {
             ClusterError::Membership(
                 "this node has no cluster listener: start it with --cluster-listen".to_owned(),
             )
         })?;
+        let members = node.member()?.members();
+        if let Some((id, _)) = members.iter().find(|(_, member)| member.address == address) {
+            let why = format!("node {id} at {address} is a member already: see `ollamaflow cluster members`");
+            return Err(ClusterError::Membership(why));
+        }
         let target = Target { address: address.to_owned(), node: None };
         let body = codec::encode(&link.advertise).map_err(|e| consensus::failed(&e))?;
         let answer = link.client.call(&target, Call::Invite, body, Duration::from_secs(2)).await;

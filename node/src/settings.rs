@@ -27,7 +27,7 @@ pub use self::cluster::{
     ClusterTls, ClusterTlsSettings, DEFAULT_CLUSTER_PORT,
 };
 pub use self::layers::{Origin, Origins};
-pub use self::load::load;
+pub use self::load::{load, load_for_client};
 pub use self::logging::{Logging, SyslogServer};
 pub use self::outcome::{FirstRun, Loaded, Problem, SettingsError};
 pub use self::sources::{

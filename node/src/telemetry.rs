@@ -22,8 +22,9 @@ pub fn init(settings: &Logging) {
     };
     let directives = match level {
         Some(level) if settings.enable && settings.console_logging => {
-            // Other crates' debug output is about their own internals.
-            format!("{},ollamaflow={level}", level.min(Level::INFO))
+            // Other crates' debug output is about their own internals, and all of openraft's is, ten lines a second
+            // while a peer is silent: what its user should know the cluster says itself.
+            format!("{},openraft=off,ollamaflow={level}", level.min(Level::INFO))
         }
         _ => "off".to_owned(),
     };

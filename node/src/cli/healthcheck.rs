@@ -41,7 +41,7 @@ struct Answer {
 /// Asks `GET /readyz` and prints the body of the answer on `output`, or why there is none on `errors`. Good when the
 /// node is ready.
 pub fn run(sources: Sources, output: &mut dyn Write, errors: &mut dyn Write) -> io::Result<Verdict> {
-    let loaded = match settings::load(sources) {
+    let loaded = match settings::load_for_client(sources) {
         Ok(loaded) => loaded,
         Err(error) => {
             for line in error.lines() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ollamaflow_protocol::cluster::{Applied, NodeId, Rejection};
 use ollamaflow_protocol::id::ClusterId;
-use openraft::error::{ChangeMembershipError, CheckIsLeaderError, ClientWriteError, Fatal, RaftError};
+use openraft::error::{ChangeMembershipError, CheckIsLeaderError, ClientWriteError, RaftError};
 use openraft::{ChangeMembers, Config, Raft, RaftMetrics, SnapshotPolicy};
 
 use super::error::ClusterError;
@@ -107,19 +107,25 @@ impl Consensus {
 
     /// Waits until the leadership is other than `known`, or for `longest`.
     pub(super) async fn leadership_after(&self, known: &Leadership, longest: Duration) -> Leadership {
-        let mut metrics = self.raft.metrics();
-        let changed = async { while self.leadership() == *known && metrics.changed().await.is_ok() {} };
-        let _ = tokio::time::timeout(longest, changed).await;
-        self.leadership()
+        self.leadership_that(|leadership| leadership != known, longest).await
     }
 
     /// Waits until another node leads, or for `longest`; answers who leads then.
     pub(super) async fn leader_elsewhere(&self, longest: Duration) -> Leadership {
+        self.leadership_that(|leadership| matches!(leadership, Leadership::At { .. }), longest).await
+    }
+
+    async fn leadership_that(&self, wanted: impl Fn(&Leadership) -> bool, longest: Duration) -> Leadership {
         let mut metrics = self.raft.metrics();
-        let elected = async {
-            while !matches!(self.leadership(), Leadership::At { .. }) && metrics.changed().await.is_ok() {}
+        let found = async {
+            while !wanted(&self.leadership()) {
+                if metrics.changed().await.is_err() {
+                    // The engine has ended: nothing changes any more.
+                    std::future::pending::<()>().await;
+                }
+            }
         };
-        let _ = tokio::time::timeout(longest, elected).await;
+        let _ = tokio::time::timeout(longest, found).await;
         self.leadership()
     }
 
@@ -164,6 +170,14 @@ impl Consensus {
             )))
             | Err(_) => Err(ClusterError::NotLeader),
             Ok(Err(e)) => Err(failed(&e)),
+        }
+    }
+
+    /// Why the engine does nothing any more; none if it answers, or is busy. Its metrics do not tell of a panic.
+    pub(super) async fn death(&self) -> Option<String> {
+        match tokio::time::timeout(READ_TIMEOUT, self.raft.is_initialized()).await {
+            Ok(Err(e)) => Some(format!("its consensus ended: {e}")),
+            Ok(Ok(_)) | Err(_) => None,
         }
     }
 
@@ -219,10 +233,8 @@ impl Consensus {
         }
     }
 
-    /// On the leader: whether a node has all but the last entries, as of now or within `longest`.
-    pub(super) async fn catches_up(&self, node: NodeId, longest: Duration) -> bool {
-        /// So few entries are sent in one call.
-        const FEW: u64 = 16;
+    /// On the leader: whether a node has all entries but `few`, as of now or within `longest`.
+    pub(super) async fn catches_up(&self, node: NodeId, few: u64, longest: Duration) -> bool {
         let mut metrics = self.raft.metrics();
         let caught_up = async {
             loop {
@@ -231,7 +243,7 @@ impl Consensus {
                     let matched =
                         metrics.replication.as_ref().and_then(|all| all.get(&node).copied().flatten());
                     let last = metrics.last_log_index.unwrap_or_default();
-                    if matched.is_some_and(|matched| matched.index + FEW >= last) {
+                    if matched.is_some_and(|matched| matched.index + few >= last) {
                         return true;
                     }
                 }
@@ -313,14 +325,6 @@ fn config(cluster: &ClusterId, timing: Timing) -> Result<Config, Box<openraft::C
 /// An error after which the consensus does nothing any more.
 pub(super) fn failed(error: &impl std::fmt::Display) -> ClusterError {
     ClusterError::Failed { reason: error.to_string() }
-}
-
-/// Why the engine stopped; none while it runs.
-pub(super) fn stopped(metrics: &RaftMetrics<NodeId, Member>) -> Option<String> {
-    match &metrics.running_state {
-        Ok(()) | Err(Fatal::Stopped) => None,
-        Err(e) => Some(e.to_string()),
-    }
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -63,7 +63,7 @@ pub enum ClusterError {
         id: NodeId,
     },
     /// The disk failed, or the consensus did: this node takes no part any more.
-    #[error("this node stepped aside, since its storage failed: {reason}")]
+    #[error("this node stepped aside: {reason}")]
     Failed {
         /// What happened.
         reason: String,

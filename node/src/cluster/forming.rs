@@ -20,7 +20,7 @@ use super::store::{Claim, Store};
 const RETRY: Duration = Duration::from_millis(200);
 
 /// Longest wait for a peer's answer: a hello needs no disk and no quorum.
-const HELLO_TIMEOUT: Duration = Duration::from_secs(1);
+pub(super) const HELLO_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Longest wait for a place: the leader writes it to its log.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(12);

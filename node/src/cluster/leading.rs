@@ -1,7 +1,8 @@
 //! What a leader does, for itself and for the others: the only place where the membership is changed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ollamaflow_protocol::cluster::{Command, Envelope, NodeId, Outcome, Rejection};
 use openraft::ChangeMembers;
@@ -10,6 +11,7 @@ use super::codec;
 use super::consensus::{Consensus, Leadership, failed};
 use super::errand::{Admission, Candidate, Done, Ended, Errand};
 use super::error::ClusterError;
+use super::forming::greet;
 use super::network::{Call, Target};
 use super::node::Node;
 use super::types::Member;
@@ -30,8 +32,14 @@ const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a removal waits for another change of the membership to end.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Longest wait for another node to take the leadership.
-const TRANSFER_TIMEOUT: Duration = Duration::from_secs(5);
+/// So few entries may be missing when a learner gets its vote: the rest comes with the next call.
+const FEW: u64 = 16;
+
+/// Longest wait for the writes that are on their way before the leadership is handed over.
+const QUIET_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How often a successor is asked to stand for election.
+const TRANSFER_TRIES: u32 = 3;
 
 /// Longest wait for the outcome of one election. With four voters or more, others may still hold to this leader:
 /// then it takes another election, when they have missed its heartbeats.
@@ -47,6 +55,10 @@ pub(super) async fn lead(node: &Arc<Node>, consensus: &Consensus, errand: Errand
     }
     match errand {
         Errand::Propose(text) => {
+            let _on_its_way = node.proposals.read().await;
+            if consensus.leadership() != Leadership::Here {
+                return Err(ClusterError::NotLeader);
+            }
             let (index, outcome) = consensus.write(text).await?;
             Ok(Done::Proposed { index, applied: outcome? })
         }
@@ -79,7 +91,7 @@ pub(super) async fn admit(
         let Ok(_change) = node.changing_membership.try_lock() else {
             return Err(ClusterError::MembershipBusy);
         };
-        is_voter = enrol(consensus, id, &address).await?;
+        is_voter = enrol(node, consensus, id, &address).await?;
     }
     Ok(Admission { cluster: consensus.cluster.clone(), node: id, is_voter })
 }
@@ -96,12 +108,13 @@ async fn allocate(consensus: &Consensus, address: &str, incarnation: u128) -> Re
 
 /// First a learner, then a voter. A member at the same address has lost its disk, for here is another one in its
 /// place: its vote goes in the same change, and so it is never counted beside the new one.
-async fn enrol(consensus: &Consensus, id: NodeId, address: &str) -> Result<bool, ClusterError> {
+async fn enrol(node: &Node, consensus: &Consensus, id: NodeId, address: &str) -> Result<bool, ClusterError> {
     let member = Member { address: address.to_owned() };
     match consensus.members().get(&id) {
         None => consensus.change_membership(ChangeMembers::AddNodes([(id, member)].into())).await?,
         Some(known) if *known != member => {
-            // The node proved who it is by its incarnation; that it is the same one makes this safe.
+            // The node proved who it is by its incarnation, which a copy of its directory has too.
+            must_have_left(node, consensus, id, known).await?;
             tracing::info!(node = id, from = %known, to = address, "a member has moved");
             consensus.change_membership(ChangeMembers::SetNodes([(id, member)].into())).await?;
         }
@@ -120,7 +133,7 @@ async fn enrol(consensus: &Consensus, id: NodeId, address: &str) -> Result<bool,
     if is_voter && predecessors.is_empty() {
         return Ok(true);
     }
-    if id != consensus.id && !consensus.catches_up(id, CATCH_UP_TIMEOUT).await {
+    if id != consensus.id && !consensus.catches_up(id, FEW, CATCH_UP_TIMEOUT).await {
         return Ok(false);
     }
     voters.retain(|voter| !predecessors.contains(voter));
@@ -129,6 +142,7 @@ async fn enrol(consensus: &Consensus, id: NodeId, address: &str) -> Result<bool,
         return Ok(false);
     }
     voters.insert(id);
+    must_decide(node, consensus, &voters).await?;
     consensus.change_membership(ChangeMembers::ReplaceAllVoters(voters)).await?;
     tracing::info!(node = id, address, "a node has its vote");
     for predecessor in predecessors {
@@ -167,8 +181,9 @@ async fn remove(node: &Arc<Node>, consensus: &Consensus, id: NodeId) -> Result<(
     let Ok(_change) = change else { return Err(ClusterError::MembershipBusy) };
     let mut voters = consensus.voters();
     if voters.remove(&id) {
+        must_decide(node, consensus, &voters).await?;
         consensus.change_membership(ChangeMembers::ReplaceAllVoters(voters)).await?;
-        consensus.catches_up(id, FAREWELL_TIMEOUT).await;
+        consensus.catches_up(id, FEW, FAREWELL_TIMEOUT).await;
     }
     strike_off(consensus, id).await?;
     tracing::info!(node = id, address = %member, "a member was removed");
@@ -210,30 +225,87 @@ pub(super) async fn transfer(
     let members = consensus.members();
     let address = members.get(&successor).ok_or_else(|| no_such_node(successor))?.address.clone();
     let target = Target { address, node: Some(successor) };
-    let deadline = Instant::now() + TRANSFER_TIMEOUT;
-    loop {
+    tokio::time::sleep(node.bound_to_lead()).await;
+    let quiet = tokio::time::timeout(QUIET_TIMEOUT, node.proposals.write()).await;
+    let Ok(_quiet) = quiet else {
+        return Err(ClusterError::Membership("writes take long at the moment: try again later".to_owned()));
+    };
+    for _ in 0..TRANSFER_TRIES {
+        // Without the last entry nobody would vote for it, and its attempt would only depose this leader.
+        consensus.catches_up(successor, 0, QUIET_TIMEOUT).await;
         let last = consensus.metrics().last_log_index.unwrap_or_default();
         let body = codec::encode(&last).map_err(|e| failed(&e))?;
         if let Err(e) = link.client.call(&target, Call::Elect, body, ELECT_TIMEOUT).await {
             tracing::debug!(successor, error = %e, "the successor was not reached");
         }
-        let now = consensus.leader_elsewhere(TRANSFER_RETRY).await;
-        if matches!(&now, Leadership::At { node, .. } if *node == successor) {
-            tracing::info!(successor, "handed the leadership over");
-            return Ok(successor);
+        let mut leadership = consensus.leader_elsewhere(TRANSFER_RETRY).await;
+        if leadership == Leadership::Nowhere {
+            // Nobody won, and the next election is under way.
+            leadership = consensus.leadership_after(&leadership, TRANSFER_RETRY * 2).await;
         }
-        if let Leadership::At { node: other, .. } = now
-            && to.is_none()
-        {
-            return Ok(other);
-        }
-        if Instant::now() >= deadline {
-            return Err(ClusterError::Membership(format!(
-                "node {successor} did not take the leadership within {} s",
-                TRANSFER_TIMEOUT.as_secs()
-            )));
+        match leadership {
+            Leadership::At { node, .. } if node == successor || to.is_none() => {
+                tracing::info!(successor = node, "handed the leadership over");
+                return Ok(node);
+            }
+            Leadership::At { .. } => break,
+            Leadership::Here | Leadership::Nowhere => {}
         }
     }
+    Err(ClusterError::Membership(format!(
+        "node {successor} did not take the leadership: try again in a moment"
+    )))
+}
+
+// === rules ===
+
+/// A set of voters must have a quorum that answers, or the change to it would never end and stop all writes.
+async fn must_decide(
+    node: &Node,
+    consensus: &Consensus,
+    voters: &BTreeSet<NodeId>,
+) -> Result<(), ClusterError> {
+    let Some(link) = &node.link else { return Ok(()) };
+    let members = consensus.members();
+    let others = members.iter().filter(|(id, _)| voters.contains(id) && **id != consensus.id);
+    let answers = others.map(|(id, member)| async move {
+        greet(&link.client, &member.address).await.is_none().then(|| format!("node {id} at {member}"))
+    });
+    let silent: Vec<String> = futures_util::future::join_all(answers).await.into_iter().flatten().collect();
+    let (present, quorum) = (voters.len() - silent.len(), voters.len() / 2 + 1);
+    if present >= quorum {
+        return Ok(());
+    }
+    Err(ClusterError::Membership(format!(
+        "nothing was changed: of the {} voters that there would be {quorum} must be there, but {} does not answer: \
+         bring it back, or remove it first",
+        voters.len(),
+        silent.join(" and ")
+    )))
+}
+
+/// A member that moves is not at its former address any more; one that is there is another process with a copy of
+/// its directory, and the two would be counted as one.
+async fn must_have_left(
+    node: &Node,
+    consensus: &Consensus,
+    id: NodeId,
+    former: &Member,
+) -> Result<(), ClusterError> {
+    let Some(link) = &node.link else { return Ok(()) };
+    let is_there = id != consensus.id
+        && greet(&link.client, &former.address)
+            .await
+            .is_some_and(|greeting| greeting.membership.is_some_and(|(_, present)| present == id));
+    if is_there {
+        let why = format!(
+            "node {id} still runs at {former}: the one that asks has a copy of its data directory, stop one of them \
+             and wipe the copy"
+        );
+        tracing::error!("{why}");
+        return Err(ClusterError::Membership(why));
+    }
+    Ok(())
 }
 
 // === helpers ===

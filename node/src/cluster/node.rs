@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ollamaflow_protocol::cluster::{ClusterState, NodeId};
 use tokio::runtime::{Handle, Runtime};
@@ -29,8 +29,15 @@ pub(super) struct Node {
     pub(super) applied: watch::Sender<Snapshot>,
     /// Held on the leader while the membership changes: one change at a time.
     pub(super) changing_membership: tokio::sync::Mutex<()>,
+    /// Read while a proposal is on its way into the log, written while the leadership is handed over: a successor must
+    /// have the whole log, and what comes meanwhile waits for it.
+    pub(super) proposals: tokio::sync::RwLock<()>,
+    /// Since when this node leads; none if it does not.
+    pub(super) leading_since: Mutex<Option<Instant>>,
     /// The address of the member that wants this node.
     pub(super) invitation: watch::Sender<Option<String>>,
+    /// See [`Node::stranger`].
+    stranger: Mutex<Option<String>>,
     /// The hash of the state at a revision.
     hash: Mutex<Option<(u64, String)>>,
     /// The runtime of the consensus and its tasks; none once it was stopped.
@@ -85,7 +92,10 @@ impl Node {
             standing: watch::Sender::new(Standing::Forming("it is starting".to_owned())),
             applied: watch::Sender::new(Snapshot::default()),
             changing_membership: tokio::sync::Mutex::new(()),
+            proposals: tokio::sync::RwLock::new(()),
+            leading_since: Mutex::new(None),
             invitation: watch::Sender::new(None),
+            stranger: Mutex::new(None),
             hash: Mutex::new(None),
             runtime: Mutex::new(Some(runtime)),
             handle,
@@ -180,13 +190,20 @@ impl Node {
         Ok(consensus.state.current().state.clone())
     }
 
-    /// Where other nodes of the cluster may be found, this one left out.
-    pub(super) fn other_addresses(&self) -> BTreeSet<String> {
+    /// The other nodes that the settings name.
+    pub(super) fn configured_addresses(&self) -> BTreeSet<String> {
         let mut addresses = match &self.settings.start {
             Start::Peers(peers) => peers.iter().cloned().collect(),
             Start::Join(address) => BTreeSet::from([address.clone()]),
             Start::Alone | Start::Invited => BTreeSet::new(),
         };
+        addresses.remove(self.advertise());
+        addresses
+    }
+
+    /// Where other nodes of the cluster may be found, this one left out.
+    pub(super) fn other_addresses(&self) -> BTreeSet<String> {
+        let mut addresses = self.configured_addresses();
         if let Some(consensus) = self.consensus() {
             addresses.extend(consensus.members().into_values().map(|member| member.address));
         }
@@ -201,6 +218,22 @@ impl Node {
         self.link.as_ref().map_or("", |link| link.advertise.as_str())
     }
 
+    /// A sentence on a node that the settings name and that is of another cluster; none if there is none.
+    pub(super) fn stranger(&self) -> Option<String> {
+        self.stranger.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Keeps what was found out about strangers, and says it when it is news.
+    pub(super) fn note_stranger(&self, found: Option<String>) {
+        let mut known = self.stranger.lock().unwrap_or_else(PoisonError::into_inner);
+        if *known != found {
+            if let Some(sentence) = &found {
+                tracing::error!("{sentence}");
+            }
+            *known = found;
+        }
+    }
+
     /// SHA-256 of the applied state, made once for each revision.
     pub(super) fn catalog_hash(&self, state: &ClusterState) -> String {
         let known = || self.hash.lock().unwrap_or_else(PoisonError::into_inner);
@@ -212,6 +245,15 @@ impl Node {
         let hash = state.catalog_hash_hex();
         *known() = Some((state.revision(), hash.clone()));
         hash
+    }
+
+    /// How long this leader must still wait before it can vote for another one: until then it holds to the vote that
+    /// made it leader.
+    pub(super) fn bound_to_lead(&self) -> Duration {
+        let since = *self.leading_since.lock().unwrap_or_else(PoisonError::into_inner);
+        let led = since.map_or(Duration::ZERO, |since| since.elapsed());
+        // The moment of the election is known a little late.
+        self.settings.timing.election_max.saturating_sub(led) + self.settings.timing.heartbeat / 2
     }
 
     /// Ends the runtime; its tasks end where they wait.

@@ -139,7 +139,9 @@ fn must_be_formed(node: &Node, consensus: &Consensus) -> Result<(), ClusterError
     if voters >= needed || consensus.id != start::FOUNDER || state.has_removed_nodes() {
         return Ok(());
     }
-    let waiting_for = format!("{voters} of {} peers have their vote, and {needed} are needed", peers.len());
+    let waiting_for = node.stranger().unwrap_or_else(|| {
+        format!("{voters} of {} peers have their vote, and {needed} are needed", peers.len())
+    });
     Err(ClusterError::Forming { waiting_for })
 }
 

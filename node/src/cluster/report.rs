@@ -34,9 +34,22 @@ pub(super) fn report(node: &Arc<Node>) -> Status {
     if let Some(consensus) = node.consensus() {
         fill(&mut status, consensus);
     }
+    if status.problem.is_none() && !status.has_quorum {
+        status.problem = Some("no quorum: writes are refused, reads and proxying go on".to_owned());
+    }
     match standing {
         Standing::Forming(_) => status.role = Role::Forming,
-        Standing::Removed(_) => status.role = Role::Removed,
+        Standing::Removed(_) => {
+            // What it knew of the others is not its affair any more.
+            status = Status {
+                role: Role::Removed,
+                leader: None,
+                has_quorum: false,
+                quorum_ack_millis: None,
+                members: Vec::new(),
+                ..status
+            };
+        }
         Standing::Failed(_) => status.role = Role::Failed,
         Standing::Member => {}
     }
@@ -82,6 +95,6 @@ pub(super) fn unfit(node: &Node) -> Option<String> {
         Ok(consensus) if consensus.state.current().state.cluster_id().is_none() => {
             Some("the node waits for the first objects of its cluster".to_owned())
         }
-        Ok(_) => None,
+        Ok(_) => node.stranger(),
     }
 }

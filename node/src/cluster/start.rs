@@ -16,7 +16,7 @@ use super::node::{Node, NodeSettings, PeerLink, Standing};
 use super::settings::{ClusterSettings, Link, Start};
 use super::store::{Claim, Health, Store, StoreError};
 use super::types::Member;
-use super::{Cluster, Snapshot, error::ClusterError, forming, upkeep};
+use super::{Cluster, Snapshot, error::ClusterError, forming, strangers, upkeep};
 
 /// The id of the node that founds a cluster. All others get theirs from the log.
 pub(super) const FOUNDER: NodeId = 1;
@@ -151,6 +151,8 @@ pub(super) async fn begin(node: &Arc<Node>, store: Store, claim: Claim) -> Resul
             node.step_aside(&Standing::Failed(reason));
         }
     });
+    node.runtime().spawn(upkeep::tell_leaders(Arc::downgrade(node), consensus.clone()));
+    node.runtime().spawn(strangers::look_for_strangers(Arc::downgrade(node), consensus.clone()));
     node.runtime().spawn(upkeep::keep_up(Arc::downgrade(node), consensus));
     Ok(())
 }

@@ -1,13 +1,13 @@
 //! What a member does again and again: it sees to it that the cluster has its first objects, that it has its vote
 //! and its address, that it learns of its removal, and that its log stays short.
 
-use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::sync::{Arc, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use ollamaflow_protocol::cluster::{Command, Founder};
 use openraft::ChangeMembers;
 
-use super::consensus::{Consensus, Leadership, stopped};
+use super::consensus::{Consensus, Leadership};
 use super::errand::Candidate;
 use super::error::ClusterError;
 use super::forming::{PlaceError, ask_for_place};
@@ -22,19 +22,24 @@ const SOON: Duration = Duration::from_millis(100);
 /// Time between two looks while all is well.
 const LATER: Duration = Duration::from_secs(1);
 
-/// After so many looks without a leader a member asks the others whether it still is one.
-const LEADERLESS_LOOKS: u32 = 20;
+/// How soon a task that waits for something else sees that the node has stepped aside.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// How long a member is without a leader or a quorum before it asks the others whether it still is one, and how long
+/// until it asks again.
+const LEADERLESS: Duration = Duration::from_secs(2);
 
 /// Looks after the node until it steps aside or is dropped.
 pub(super) async fn keep_up(node: Weak<Node>, consensus: Arc<Consensus>) {
-    let mut leaderless = 0;
+    let mut leaderless_since = None;
+    let mut asked = Instant::now();
     loop {
         let pause = {
             let Some(node) = node.upgrade() else { return };
             if node.standing() != Standing::Member {
                 return;
             }
-            if let Some(reason) = stopped(&consensus.metrics()) {
+            if let Some(reason) = consensus.death().await {
                 node.step_aside(&Standing::Failed(reason));
                 return;
             }
@@ -42,23 +47,53 @@ pub(super) async fn keep_up(node: Weak<Node>, consensus: Arc<Consensus>) {
                 tracing::warn!(error = %e, "the log could not be shortened");
             }
             let leadership = consensus.leadership();
-            leaderless = if leadership == Leadership::Nowhere { leaderless + 1 } else { 0 };
-            look(&node, &consensus, &leadership, leaderless).await
+            // A leader that is back from a restart leads, until it hears of another: it may have been removed.
+            let is_led = leadership != Leadership::Nowhere && consensus.has_quorum();
+            let since = *leaderless_since.get_or_insert_with(Instant::now);
+            if is_led {
+                leaderless_since = None;
+            }
+            let asks = !is_led && since.elapsed() >= LEADERLESS && asked.elapsed() >= LEADERLESS;
+            if asks {
+                asked = Instant::now();
+            }
+            look(&node, &consensus, &leadership, asks).await
         };
         tokio::time::sleep(pause).await;
     }
 }
 
+/// Writes down who leads, whenever that changes.
+pub(super) async fn tell_leaders(node: Weak<Node>, consensus: Arc<Consensus>) {
+    let mut known = Leadership::Nowhere;
+    while node.upgrade().is_some_and(|node| node.standing() == Standing::Member) {
+        let leadership = consensus.leadership_after(&known, LOOK_AGAIN).await;
+        if leadership == known {
+            continue;
+        }
+        if let Some(node) = node.upgrade() {
+            let leading_since = (leadership == Leadership::Here).then(Instant::now);
+            *node.leading_since.lock().unwrap_or_else(PoisonError::into_inner) = leading_since;
+        }
+        let term = consensus.metrics().current_term;
+        match &leadership {
+            Leadership::Here => tracing::info!(term, "this node leads the cluster"),
+            Leadership::At { node, address } => tracing::info!(term, node, address, "following the leader"),
+            Leadership::Nowhere => tracing::warn!(term, "the cluster has no leader that this node knows"),
+        }
+        known = leadership;
+    }
+}
+
 /// Does what is to be done now; answers when to look again.
-async fn look(node: &Arc<Node>, consensus: &Consensus, leadership: &Leadership, leaderless: u32) -> Duration {
+async fn look(node: &Arc<Node>, consensus: &Consensus, leadership: &Leadership, asks: bool) -> Duration {
     let outcome = match leadership {
+        Leadership::Here if asks => enrol(node).await,
         Leadership::Here => lead(node, consensus).await,
         Leadership::At { .. } if is_in_place(node, consensus) => return LATER,
         Leadership::At { .. } => enrol(node).await,
         Leadership::Nowhere if is_unborn(consensus) => consensus.found(as_member(node)).await,
-        Leadership::Nowhere if leaderless.is_multiple_of(LEADERLESS_LOOKS) || !has_vote(consensus) => {
-            enrol(node).await
-        }
+        Leadership::Nowhere if asks || !has_vote(consensus) => enrol(node).await,
         Leadership::Nowhere => Ok(()),
     };
     match outcome {
@@ -66,6 +101,10 @@ async fn look(node: &Arc<Node>, consensus: &Consensus, leadership: &Leadership, 
         Ok(()) => LATER,
         Err(ClusterError::Removed { id }) => {
             node.step_aside(&Standing::Removed(id));
+            SOON
+        }
+        Err(ClusterError::Failed { reason }) => {
+            node.step_aside(&Standing::Failed(reason));
             SOON
         }
         Err(e) => {

@@ -6,6 +6,7 @@ use ollamaflow_protocol::object::{Backend, JsonPath, ObjectError, Segment};
 use ollamaflow_protocol::time::Timestamp;
 use serde_json::Value;
 
+use super::cluster::{ClusterPlan, ClusterSettings};
 use super::environment::{self, Variable};
 use super::layers::{Layers, Origin};
 use super::outcome::{Loaded, Problem, SettingsError};
@@ -14,6 +15,19 @@ use super::{Settings, file, inert};
 
 /// Reads the settings. Nothing is logged; the file is written only on a first run.
 pub fn load(sources: Sources) -> Result<Loaded, SettingsError> {
+    load_for(sources, ClusterSettings::plan)
+}
+
+/// Reads the settings of a node that is to be talked to. Its part in the cluster is left out: it may be said by flags
+/// and variables that only the node was given.
+pub fn load_for_client(sources: Sources) -> Result<Loaded, SettingsError> {
+    load_for(sources, |_| Ok(ClusterPlan::default()))
+}
+
+fn load_for(
+    sources: Sources,
+    plan: impl Fn(&ClusterSettings) -> Result<ClusterPlan, Vec<ObjectError>>,
+) -> Result<Loaded, SettingsError> {
     let Sources { file: path, missing_file, environment, flags, now } = sources;
     let contents = file::read(&path, missing_file)?;
     let mut report = Report { file: path.display().to_string(), problems: Vec::new(), notices: Vec::new() };
@@ -46,7 +60,7 @@ pub fn load(sources: Sources) -> Result<Loaded, SettingsError> {
         report.notices.push(format!("{path} ({}) is unknown and left out", layers.origins.of(path)));
     }
     let mut broken = check(&mut settings, now);
-    let cluster = settings.cluster.plan().map_err(|errors| broken.extend(errors)).ok();
+    let cluster = plan(&settings.cluster).map_err(|errors| broken.extend(errors)).ok();
     for error in broken {
         let known = read.errors.iter().any(|earlier| error.path().is_within(earlier.path()));
         if !known {

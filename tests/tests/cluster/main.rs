@@ -10,6 +10,7 @@
 //! | `membership` | adding, replacing and removing nodes |
 //! | `durability` | restarts, snapshots, purged logs, backups, directories |
 //! | `listener` | what the nodes' own listener does with strangers |
+//! | `tls` | certificates on both sides |
 //! | `kill_nine` | acknowledged writes survive kills at any instant (`ledger`, `writer`) |
 //! | `linearizable` | what clients see is linearizable (`register`, judged in `judge`) |
 //!
@@ -54,6 +55,7 @@ mod listener;
 mod membership;
 mod quorum_loss;
 mod register;
+mod tls;
 mod writer;
 mod writing;
 

@@ -161,6 +161,41 @@ async fn a_node_that_was_removed_while_it_was_away_learns_it_when_it_is_back() {
 }
 
 #[tokio::test]
+async fn a_leader_that_was_removed_while_it_was_away_learns_it_when_it_is_back() {
+    let mut cluster = Cluster::of_three().await;
+    let gone = cluster.leader().await;
+    let id = cluster.id(gone).await;
+    cluster.kill(gone);
+    let rest: Vec<_> = (0..3).filter(|node| *node != gone).collect();
+    let leader = cluster.leader_among(&rest).await;
+    remove(&cluster, leader, id).await;
+    // It comes back as the leader that it was, until it hears of another one.
+    cluster.start(gone).await;
+    cluster.wait_status(gone, "it knows that it was removed", |status| status.role() == "Removed").await;
+    cluster.agree_among(&rest).await;
+}
+
+#[tokio::test]
+async fn a_removal_that_would_stop_all_writes_is_refused_and_changes_nothing() {
+    let mut cluster = Cluster::of_three().await;
+    let leader = cluster.leader().await;
+    let followers = cluster.followers().await;
+    let (dead, alive) = (followers[0], followers[1]);
+    let (dead_id, alive_id) = (cluster.id(dead).await, cluster.id(alive).await);
+    cluster.kill(dead);
+    // Of the two that would be left one does not answer, and both would be needed.
+    let Write::Refused(answer) = cluster.admin(leader).write(removal(alive_id)).await else {
+        panic!("it was not refused")
+    };
+    assert_eq!(answer.status(), 409, "{}", answer.text());
+    assert!(answer.text().contains(&format!("node {dead_id}")), "{}", answer.text());
+    create(&cluster, leader, "b").await;
+    remove(&cluster, leader, dead_id).await;
+    create(&cluster, alive, "c").await;
+    cluster.agree_among(&[leader, alive]).await;
+}
+
+#[tokio::test]
 async fn adding_a_node_that_is_not_there_ends_and_leaves_nothing() {
     let cluster = Cluster::of_three().await;
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

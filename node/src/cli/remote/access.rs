@@ -38,10 +38,12 @@ impl Access {
         if let (Some(server), Some(token)) = (&server, &token) {
             return Ok((base_url(server)?, token.clone()));
         }
-        let settings = settings::load(self.sources)?.settings;
+        let settings = settings::load_for_client(self.sources)?.settings;
         let url = match server {
             Some(server) => base_url(&server),
-            None => own_url(settings.webserver.listen_target()),
+            None => {
+                own_url(settings.admin.listen_target().unwrap_or_else(|| settings.webserver.listen_target()))
+            }
         }?;
         let token = token.or_else(|| settings.admin_bearer_tokens.into_iter().next());
         Ok((url, token.ok_or(RemoteError::NoToken)?))

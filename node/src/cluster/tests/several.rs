@@ -114,3 +114,28 @@ async fn without_a_quorum_writes_end_soon_and_reads_go_on() {
     assert_eq!(first.cluster.unfit(), None, "it proxies");
     assert!(first.cluster.linearizable().await.is_err());
 }
+
+#[actix_web::test]
+async fn peers_of_two_clusters_stay_two_and_say_so() {
+    let listeners = [listener(), listener()];
+    let peers: Vec<String> =
+        listeners.iter().map(|listener| listener.local_addr().unwrap().to_string()).collect();
+    let mut directories = Vec::new();
+    // Both were alone before somebody named them to each other.
+    for _ in 0..2 {
+        let directory = TempDir::new().unwrap();
+        let cluster = Cluster::start(settings(directory.path(), None, Start::Alone)).await.unwrap();
+        cluster.stop().await;
+        directories.push(directory);
+    }
+    let mut members = Vec::new();
+    for (listener, directory) in listeners.into_iter().zip(directories) {
+        members.push(Member::start_in(directory, listener, Start::Peers(peers.clone())).await);
+    }
+    for member in &members {
+        member.waits_until("it says so", |status| status.problem.is_some()).await;
+        let problem = member.cluster.unfit().unwrap();
+        assert!(problem.contains("is of another cluster"), "{problem}");
+        assert_eq!(voters(&member.cluster.status()), 1);
+    }
+}
