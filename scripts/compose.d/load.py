@@ -1,8 +1,8 @@
 """Client load: threads that each send one request after another through the VIP, as clients with one retry do.
 
 A request fails when it and its one retry both do not end with a whole and correct answer. The retry comes after a
-tenth of a second: the client libraries of OpenAI and others wait longer. At once, it may meet the very process that is
-just being killed: its streams are closed some milliseconds before it stops to accept connections.
+tenth of a second; the client libraries of OpenAI and others wait longer. At once, it may meet the very process that is
+just dying, while the kernel still takes connections for it.
 """
 
 import threading
