@@ -38,6 +38,7 @@ class Caller:
         if body is not None:
             payload = json.dumps(body).encode()
             headers["Content-Type"] = "application/json"
+        kept = self._connection.sock is not None
         try:
             self._connection.request(method, path, payload, headers)
             response = self._connection.getresponse()
@@ -45,7 +46,8 @@ class Caller:
             answer = Answer(response.status, response.headers, response.read())
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
-            raise CallFailed(f"{type(error).__name__}: {error}") from error
+            where = "a kept" if kept else "a new"
+            raise CallFailed(f"{type(error).__name__} on {where} connection: {error}") from error
         return answer
 
     def close(self):
