@@ -60,7 +60,7 @@ mod writer;
 mod writing;
 
 use ollamaflow_tests::client::Request;
-use ollamaflow_tests::cluster::{Admin, Cluster, Consistency, etag};
+use ollamaflow_tests::cluster::{Admin, Cluster, Consistency, Write, etag};
 use serde_json::{Value, json};
 
 /// How much is to be done: the value of an environment variable, or the default.
@@ -86,9 +86,22 @@ fn renaming(id: &str, name: &str) -> Request {
     Request::new("PUT", &format!("/v1.0/backends/{id}")).json(&json!({ "Name": name }))
 }
 
-/// Creates a backend through a node; its revision.
+/// Creates a backend through a node; its revision. A disk that stalls, or an election, may leave the first attempt
+/// without an answer: then it is looked up whether it was made.
 async fn create(cluster: &Cluster, node: usize, id: &str) -> u64 {
-    etag(&cluster.admin(node).write(creation(id)).await.done()).unwrap()
+    let what = format!("node {node} creates {id}");
+    let made = ollamaflow_tests::wait::until_answered(&what, async || {
+        let mut admin = cluster.admin(node);
+        match admin.write(creation(id)).await {
+            Write::Done(answer) => Ok(etag(&answer)),
+            Write::Refused(answer) if answer.status() == 409 => {
+                let made = admin.read(&format!("/v1.0/backends/{id}"), Consistency::Linearizable).await?;
+                Ok(made["Revision"].as_u64())
+            }
+            other => Err(format!("{other:?}")),
+        }
+    });
+    made.await.unwrap()
 }
 
 /// The identifiers of all backends, as a node has them.
