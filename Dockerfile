@@ -4,7 +4,9 @@
 #   vip                 HAProxy with the configuration of the compose cluster
 #
 # Builds with the classic builder as well as with BuildKit. Where no registry can be reached, scripts/base-images
-# makes the two base images first. Any images do that have one C library: cargo and gcc in the one, apt in the other.
+# makes the two base images first. Other ones serve as well if both have the same C library, and one has cargo and gcc,
+# the other apt. Stages that the classic builder leaves behind have a label:
+# docker image prune --filter label=ollamaflow.stage=build
 ARG BUILD_IMAGE=rust:1-slim-bookworm
 ARG RUNTIME_IMAGE=debian:bookworm-slim
 
@@ -18,6 +20,7 @@ RUN set -eu; cd /source; \
     find . -name '*.rs' -not -path '*/src/lib.rs' | while read -r file; do echo 'fn main() {}' >"$file"; done; \
     find . -type f -not -name '*.rs' -not -name 'Cargo.*' -delete; \
     find . -type d -empty -delete
+LABEL ollamaflow.stage=build
 
 # === dependencies: a layer that stays until a manifest or the lock file changes ===
 FROM ${BUILD_IMAGE} AS dependencies
@@ -28,6 +31,7 @@ ARG JOBS=
 WORKDIR /source
 COPY --from=manifests /source .
 RUN cargo build --locked --profile "$PROFILE" ${JOBS:+--jobs "$JOBS"} --bin ollamaflow --bin simulated-backend
+LABEL ollamaflow.stage=build
 
 # === our own crates ===
 FROM dependencies AS build
@@ -62,6 +66,7 @@ RUN set -eu; \
     mkdir -p /roots/ollamaflow/etc/ollamaflow /roots/ollamaflow/data; \
     chown 10001:10001 /roots/ollamaflow/data; \
     chmod 0700 /roots/ollamaflow/data
+LABEL ollamaflow.stage=build
 
 # === target: the node ===
 FROM scratch AS node

@@ -32,20 +32,23 @@ class Compose:
     # === whole project ===
 
     def build(self, log_path):
-        """Builds the images; the output goes to `log_path`."""
+        """Builds the images; the output goes to `log_path`. Tries a second time: the classic builder was seen to lose a
+        layer that it had just made, and what was built the first time costs nothing."""
         with log_path.open("w") as log:
-            done = subprocess.run(
-                [*self._program, *self._files, "build"],
-                cwd=self._root,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                timeout=BUILD_LIMIT_S,
-                check=False,
-            )
-        if done.returncode != 0:
-            raise CommandFailed(f"the images do not build:\n{_tail(log_path.read_text(errors='replace'))}")
+            for _ in range(2):
+                done = subprocess.run(
+                    [*self._program, *self._files, "build"],
+                    cwd=self._root,
+                    env=self._environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    timeout=BUILD_LIMIT_S,
+                    check=False,
+                )
+                if done.returncode == 0:
+                    return
+        raise CommandFailed(f"the images do not build:\n{_tail(log_path.read_text(errors='replace'))}")
 
     def up(self, *services):
         """Creates and starts `services`, or all of them."""
