@@ -38,11 +38,14 @@ const FEW: u64 = 16;
 /// Longest wait for the writes that are on their way before the leadership is handed over.
 const QUIET_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Among so many voters the votes of the leader and of its successor are a quorum. Among more, others must vote too,
+/// which they do only when they have missed this leader's heartbeats for the longest election time-out.
+const VOTERS_OF_TWO: usize = 3;
+
 /// How often a successor is asked to stand for election.
 const TRANSFER_TRIES: u32 = 3;
 
-/// Longest wait for the outcome of one election. With four voters or more, others may still hold to this leader:
-/// then it takes another election, when they have missed its heartbeats.
+/// Longest wait for the outcome of one election.
 const TRANSFER_RETRY: Duration = Duration::from_millis(800);
 
 /// Longest wait of the successor for the last entries, and for its answer.
@@ -233,6 +236,10 @@ pub(super) async fn transfer(
     for _ in 0..TRANSFER_TRIES {
         // Without the last entry nobody would vote for it, and its attempt would only depose this leader.
         consensus.catches_up(successor, 0, QUIET_TIMEOUT).await;
+        let _silence = if voters.len() > VOTERS_OF_TWO { Some(Silence::of(consensus)) } else { None };
+        if voters.len() > VOTERS_OF_TWO {
+            tokio::time::sleep(node.settings.timing.election_max + node.settings.timing.heartbeat / 2).await;
+        }
         let last = consensus.metrics().last_log_index.unwrap_or_default();
         let body = codec::encode(&last).map_err(|e| failed(&e))?;
         if let Err(e) = link.client.call(&target, Call::Elect, body, ELECT_TIMEOUT).await {
@@ -255,6 +262,22 @@ pub(super) async fn transfer(
     Err(ClusterError::Membership(format!(
         "node {successor} did not take the leadership: try again in a moment"
     )))
+}
+
+/// A leader without heartbeats, while it lives: so the others stop holding to it and are free to vote.
+struct Silence<'a>(&'a Consensus);
+
+impl<'a> Silence<'a> {
+    fn of(consensus: &'a Consensus) -> Self {
+        consensus.raft().runtime_config().heartbeat(false);
+        Self(consensus)
+    }
+}
+
+impl Drop for Silence<'_> {
+    fn drop(&mut self) {
+        self.0.raft().runtime_config().heartbeat(true);
+    }
 }
 
 // === rules ===

@@ -75,6 +75,7 @@ const fn is_final(error: &ClusterError) -> bool {
 }
 
 async fn until_done(node: &Arc<Node>, errand: Errand, silent: &mut Option<NodeId>) -> Ended {
+    let is_of_clients = matches!(errand, Errand::Propose(_) | Errand::ReadIndex);
     let mut failing_since = None;
     let mut body = None;
     loop {
@@ -87,7 +88,14 @@ async fn until_done(node: &Arc<Node>, errand: Errand, silent: &mut Option<NodeId
                     body = Some(errand.encode().map_err(|e| failed(&e))?);
                 }
                 let target = Target { address: address.clone(), node: Some(*leader) };
-                send(node, &target, errand.call(), body.clone().unwrap_or_default()).await
+                let sending = send(node, &target, errand.call(), body.clone().unwrap_or_default());
+                tokio::select! {
+                    ended = sending => ended,
+                    // It leads no more: its answer is not worth waiting for. Other errands change who leads themselves.
+                    _ = consensus.leadership_after(&leadership, ANSWER_TIMEOUT), if is_of_clients => {
+                        Err(ClusterError::LeaderSilent { leader: *leader })
+                    }
+                }
             }
             Leadership::Nowhere => Err(ClusterError::NotLeader),
         };

@@ -121,6 +121,19 @@ async fn leadership_goes_where_it_is_sent() {
 }
 
 #[tokio::test]
+async fn among_five_the_leadership_goes_where_it_is_sent_too() {
+    let cluster = Cluster::builder().nodes(5).start().await;
+    for target in [3, 1, 4] {
+        let id = cluster.id(target).await;
+        let request = Request::post("/v1.0/cluster/transfer-leader").json(&json!({ "NodeId": id }));
+        let answer = cluster.admin((target + 1) % 5).write(request).await.done();
+        assert_eq!(answer.json()["Leader"], id);
+        assert_eq!(cluster.leader().await, target);
+    }
+    cluster.agree().await;
+}
+
+#[tokio::test]
 async fn a_leader_that_was_cut_off_follows_the_new_one() {
     for partition in [Partition::Silent, Partition::Refused] {
         let cluster = Cluster::of_three().await;
