@@ -8,7 +8,7 @@ mod directory;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sled::{Db, IVec, Tree};
 
@@ -36,6 +36,10 @@ pub(super) struct Database {
     // Last: fields are dropped in order, and nobody may come in before sled is gone.
     _lock: Lock,
 }
+
+/// How long threads of an earlier store of this process may take to let go of its file, and how often that is looked at.
+const RELEASE_PATIENCE: Duration = Duration::from_secs(5);
+const RELEASE_RETRY: Duration = Duration::from_millis(10);
 
 // === Database ===
 
@@ -189,7 +193,23 @@ fn open_repairing(directory: &Path) -> Result<Db, StoreError> {
     }
 }
 
+/// Opens sled. The lock of the directory is held, so that whoever holds sled's own is a thread of this process that
+/// has not ended yet: sled lets go of its file a moment after its last handle.
 fn open_sled(directory: &Path) -> Result<Db, StoreError> {
+    let deadline = Instant::now() + RELEASE_PATIENCE;
+    loop {
+        match open_sled_once(directory) {
+            Err(StoreError::Disk { source, .. })
+                if source.to_string().contains("could not acquire lock") && Instant::now() < deadline =>
+            {
+                std::thread::sleep(RELEASE_RETRY);
+            }
+            opened => return opened,
+        }
+    }
+}
+
+fn open_sled_once(directory: &Path) -> Result<Db, StoreError> {
     let config = sled::Config::new().path(directory).segment_size(SEGMENT_BYTES).cache_capacity(CACHE_BYTES);
     // sled asserts some of what it reads; such a panic is damage as well.
     let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| config.open()));
