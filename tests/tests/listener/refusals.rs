@@ -51,7 +51,7 @@ async fn an_unknown_path_is_a_404() {
     let engine = engine();
     let node = ready(before(&engine)).await;
     for path in
-        ["/nope", "/api", "/api/", "/v1", "/v1/", "/v2/models", "/apis/chat", "/metrics", "/v1.1/backends"]
+        ["/nope", "/api", "/api/", "/v1", "/v1/", "/v2/models", "/apis/chat", "/metric", "/v1.1/backends"]
     {
         for method in ["GET", "POST", "HEAD"] {
             assert_eq!(answer(&node, Request::new(method, path)).await.status(), 404, "{method} {path}");
