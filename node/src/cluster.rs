@@ -147,7 +147,7 @@ impl Cluster {
     }
 
     /// Invites the node without a cluster that listens at `address`; answers when it votes.
-    pub async fn add(&self, _by: &str, address: &str) -> Result<NodeId, ClusterError> {
+    pub async fn add(&self, address: &str) -> Result<NodeId, ClusterError> {
         let node = &self.0.node;
         let link = node.link.as_ref().ok_or_else(|| {
             ClusterError::Membership(
@@ -188,7 +188,7 @@ impl Cluster {
     }
 
     /// Takes a member's vote, then the member, then its id.
-    pub async fn remove(&self, _by: &str, id: NodeId) -> Result<(), ClusterError> {
+    pub async fn remove(&self, id: NodeId) -> Result<(), ClusterError> {
         match proposing::at_leader(&self.0.node, Errand::Remove(id)).await? {
             Done::Removed => Ok(()),
             other => Err(proposing::unexpected(&other)),

@@ -17,6 +17,7 @@ pub mod clock;
 pub mod cluster;
 pub mod gateway;
 pub mod listener;
+pub mod random;
 pub mod settings;
 pub mod telemetry;
 pub mod upstream;

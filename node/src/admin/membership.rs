@@ -62,7 +62,7 @@ pub(super) async fn add(
     payload: web::Payload,
 ) -> Result<HttpResponse, Failure> {
     let writing = Writing::of(&request, &state)?;
-    let by = writing.by_for_real()?;
+    writing.must_be_for_real()?;
     let text = body::read(&request, payload, body::OBJECT_BYTES, state.read_timeout).await?;
     let Invitation { address } = parse(&writing, &text)?;
     if address.trim().is_empty() {
@@ -70,7 +70,7 @@ pub(super) async fn add(
             "Address must be the host and port of the new node's cluster listener".to_owned(),
         ));
     }
-    let node_id = state.cluster.add(by, address.trim()).await?;
+    let node_id = state.cluster.add(address.trim()).await?;
     answer::json(StatusCode::CREATED, &Admitted { node_id })
 }
 
@@ -81,11 +81,11 @@ pub(super) async fn remove(
     id: web::Path<String>,
 ) -> Result<HttpResponse, Failure> {
     let writing = Writing::of(&request, &state)?;
-    let by = writing.by_for_real()?;
+    writing.must_be_for_real()?;
     let Ok(id) = id.parse() else {
         return Err(Failure::Missing { kind: "node", id: id.into_inner() });
     };
-    state.cluster.remove(by, id).await?;
+    state.cluster.remove(id).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -96,7 +96,7 @@ pub(super) async fn transfer_leader(
     payload: web::Payload,
 ) -> Result<HttpResponse, Failure> {
     let writing = Writing::of(&request, &state)?;
-    writing.by_for_real()?;
+    writing.must_be_for_real()?;
     let to = match body::read(&request, payload, body::OBJECT_BYTES, state.read_timeout).await {
         Ok(text) => parse::<Transfer>(&writing, &text)?.node_id,
         Err(Failure::NoBody) => None,
@@ -111,7 +111,7 @@ pub(super) async fn snapshot(
     request: HttpRequest,
     state: web::Data<AdminState>,
 ) -> Result<HttpResponse, Failure> {
-    Writing::of(&request, &state)?.by_for_real()?;
+    Writing::of(&request, &state)?.must_be_for_real()?;
     let index = state.cluster.snapshot().await?;
     answer::ok(&Written { index })
 }

@@ -14,6 +14,7 @@ use super::auth::{self, FILE_PREFIX};
 use super::failure::Failure;
 use super::write::Writing;
 use super::{AdminState, answer, body, query};
+use crate::random;
 
 /// Fewest characters of a token that an admin chooses: shorter ones can be guessed from their hash.
 const MIN_CHARS: usize = 16;
@@ -155,26 +156,15 @@ fn checked_token(token: Secret) -> Result<Secret, Failure> {
 
 /// 256 random bits in hexadecimal digits.
 fn random_token() -> Result<Secret, Failure> {
-    let mut halves = [[0; 16]; 2];
-    getrandom::fill(halves.as_flattened_mut()).map_err(|e| {
+    random::token().map_err(|e| {
         tracing::error!(error = %e, "the operating system gives no random numbers");
         Failure::NoRandomness
-    })?;
-    let [high, low] = halves.map(u128::from_be_bytes);
-    Ok(Secret::new(format!("{high:032x}{low:032x}")))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_random_token_is_64_hexadecimal_digits_and_each_another() {
-        let (one, other) = (random_token().unwrap(), random_token().unwrap());
-        assert_eq!(one.expose().len(), 64);
-        assert!(one.expose().bytes().all(|byte| byte.is_ascii_hexdigit()));
-        assert_ne!(one, other);
-    }
 
     #[test]
     fn chosen_tokens_are_long_and_fit_into_a_header() {

@@ -118,14 +118,14 @@ impl<'a> Writing<'a> {
         if self.validate { answer::validated(response) } else { response }
     }
 
-    /// Who asks for what cannot be rehearsed; such a rehearsal is refused, rather than done.
-    pub(super) fn by_for_real(&self) -> Result<&str, Failure> {
+    /// For what cannot be rehearsed: such a rehearsal is refused, rather than done.
+    pub(super) fn must_be_for_real(&self) -> Result<(), Failure> {
         if self.validate {
             return Err(Failure::Invalid(
                 "this cannot be validated without doing it: leave validate out".to_owned(),
             ));
         }
-        Ok(&self.by)
+        Ok(())
     }
 
     async fn propose(&self, state: &ClusterState, command: Command) -> Result<Committed, ClusterError> {

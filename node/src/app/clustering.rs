@@ -19,7 +19,7 @@ pub(super) async fn start(settings: &Settings, plan: ClusterPlan) -> Result<Clus
         link,
         start: match start {
             ClusterStart::Alone => Start::Alone,
-            ClusterStart::Peers(peers) => Start::Peers(peers),
+            ClusterStart::Peers(peers) => Start::Peers(peers.into_iter().collect()),
             ClusterStart::Join(address) => Start::Join(address),
             ClusterStart::Invited => Start::Invited,
         },

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use ollamaflow_protocol::cluster::NodeId;
 
 use super::codec;
-use super::errand::{Admission, Candidate, Done, Ended, Errand};
+use super::consensus::Consensus;
+use super::errand::{Admission, Done, Ended, Errand};
 use super::error::ClusterError;
 use super::greeting::{Greeting, Step, next_step};
 use super::network::{Call, CallError, PeerClient, Refusal, Target};
@@ -15,6 +17,7 @@ use super::node::{Node, Standing};
 use super::settings::Start;
 use super::start::{begin, founding_claim, on_disk};
 use super::store::{Claim, Store};
+use super::types::Member;
 
 /// Time between two tries. Three nodes that start together are one cluster after two or three of them.
 const RETRY: Duration = Duration::from_millis(200);
@@ -53,9 +56,8 @@ async fn one_try(node: &Node) -> Option<Claim> {
         (_, Some(inviter)) => Step::Join(inviter),
         (Start::Join(address), None) => Step::Join(address.clone()),
         (Start::Peers(peers), None) => {
-            let peers: BTreeSet<String> = peers.iter().cloned().collect();
-            let answers = greet_all(node, &link.client, &peers).await;
-            next_step(&link.advertise, &peers, &answers)
+            let answers = greet_all(node, &link.client, peers).await;
+            next_step(&link.advertise, peers, &answers)
         }
         (Start::Invited | Start::Alone, None) => {
             Step::Wait("a member is to add it, by `ollamaflow cluster add`".to_owned())
@@ -97,11 +99,26 @@ pub(super) async fn greet(client: &PeerClient, address: &str) -> Option<Greeting
     codec::decode(&answer).ok()
 }
 
+/// Those of these voters, this node left out, that do not answer now: all of them to a node without a link.
+pub(super) async fn silent_among(
+    node: &Node,
+    consensus: &Consensus,
+    voters: &BTreeSet<NodeId>,
+) -> Vec<(NodeId, Member)> {
+    let members = consensus.members().into_iter();
+    let others = members.filter(|(id, _)| voters.contains(id) && *id != consensus.id);
+    let Some(link) = &node.link else { return others.collect() };
+    let answers = others.map(|(id, member)| async move {
+        greet(&link.client, &member.address).await.is_none().then_some((id, member))
+    });
+    join_all(answers).await.into_iter().flatten().collect()
+}
+
 /// This node's own greeting.
 pub(super) fn greeting(node: &Node) -> Greeting {
     let place = node.place.load();
     let peers = match &node.settings.start {
-        Start::Peers(peers) => peers.iter().cloned().collect(),
+        Start::Peers(peers) => peers.clone(),
         Start::Alone | Start::Join(_) | Start::Invited => BTreeSet::new(),
     };
     Greeting {
@@ -117,12 +134,8 @@ pub(super) async fn ask_for_place(
     client: &PeerClient,
     address: &str,
 ) -> Result<Admission, PlaceError> {
-    let candidate = Candidate {
-        address: node.advertise().to_owned(),
-        incarnation: node.incarnation,
-        is_ready: node.consensus().is_some(),
-    };
-    let body = Errand::Admit(candidate).encode().map_err(|e| PlaceError::Nonsense(e.to_string()))?;
+    let body =
+        Errand::Admit(node.as_candidate()).encode().map_err(|e| PlaceError::Nonsense(e.to_string()))?;
     let target = Target { address: address.to_owned(), node: None };
     let answer = match client.call(&target, Call::Join, body, JOIN_TIMEOUT).await {
         Ok(answer) => answer,

@@ -11,7 +11,7 @@ use super::codec;
 use super::consensus::{Consensus, Leadership, failed};
 use super::errand::{Admission, Candidate, Done, Ended, Errand};
 use super::error::ClusterError;
-use super::forming::greet;
+use super::forming::{greet, silent_among};
 use super::network::{Call, Target};
 use super::node::Node;
 use super::types::Member;
@@ -236,10 +236,8 @@ pub(super) async fn transfer(
     for _ in 0..TRANSFER_TRIES {
         // Without the last entry nobody would vote for it, and its attempt would only depose this leader.
         consensus.catches_up(successor, 0, QUIET_TIMEOUT).await;
-        let _silence = if voters.len() > VOTERS_OF_TWO { Some(Silence::of(consensus)) } else { None };
-        if voters.len() > VOTERS_OF_TWO {
-            tokio::time::sleep(node.settings.timing.election_max + node.settings.timing.heartbeat / 2).await;
-        }
+        let _silence =
+            if voters.len() > VOTERS_OF_TWO { Some(Silence::fall(node, consensus).await) } else { None };
         let last = consensus.metrics().last_log_index.unwrap_or_default();
         let body = codec::encode(&last).map_err(|e| failed(&e))?;
         if let Err(e) = link.client.call(&target, Call::Elect, body, ELECT_TIMEOUT).await {
@@ -268,9 +266,12 @@ pub(super) async fn transfer(
 struct Silence<'a>(&'a Consensus);
 
 impl<'a> Silence<'a> {
-    fn of(consensus: &'a Consensus) -> Self {
+    /// Returns when the others are free.
+    async fn fall(node: &Node, consensus: &'a Consensus) -> Self {
         consensus.raft().runtime_config().heartbeat(false);
-        Self(consensus)
+        let silence = Self(consensus);
+        tokio::time::sleep(node.settings.timing.election_max + node.settings.timing.heartbeat / 2).await;
+        silence
     }
 }
 
@@ -288,13 +289,11 @@ async fn must_decide(
     consensus: &Consensus,
     voters: &BTreeSet<NodeId>,
 ) -> Result<(), ClusterError> {
-    let Some(link) = &node.link else { return Ok(()) };
-    let members = consensus.members();
-    let others = members.iter().filter(|(id, _)| voters.contains(id) && **id != consensus.id);
-    let answers = others.map(|(id, member)| async move {
-        greet(&link.client, &member.address).await.is_none().then(|| format!("node {id} at {member}"))
-    });
-    let silent: Vec<String> = futures_util::future::join_all(answers).await.into_iter().flatten().collect();
+    if node.link.is_none() {
+        return Ok(());
+    }
+    let silent = silent_among(node, consensus, voters).await;
+    let silent: Vec<String> = silent.iter().map(|(id, member)| format!("node {id} at {member}")).collect();
     let (present, quorum) = (voters.len() - silent.len(), voters.len() / 2 + 1);
     if present >= quorum {
         return Ok(());

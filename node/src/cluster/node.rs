@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::Snapshot;
 use super::consensus::Consensus;
+use super::errand::Candidate;
 use super::error::ClusterError;
 use super::network::{PeerClient, Rejections, SharedPlace};
 use super::settings::{Seed, Start, Timing};
@@ -193,7 +194,7 @@ impl Node {
     /// The other nodes that the settings name.
     pub(super) fn configured_addresses(&self) -> BTreeSet<String> {
         let mut addresses = match &self.settings.start {
-            Start::Peers(peers) => peers.iter().cloned().collect(),
+            Start::Peers(peers) => peers.clone(),
             Start::Join(address) => BTreeSet::from([address.clone()]),
             Start::Alone | Start::Invited => BTreeSet::new(),
         };
@@ -211,6 +212,15 @@ impl Node {
         addresses.remove(self.advertise());
         addresses.remove("");
         addresses
+    }
+
+    /// This node, as it asks for its place: its consensus runs once it knows its id and its cluster.
+    pub(super) fn as_candidate(&self) -> Candidate {
+        Candidate {
+            address: self.advertise().to_owned(),
+            incarnation: self.incarnation,
+            is_ready: self.consensus().is_some(),
+        }
     }
 
     /// Under which the others reach this node; empty for a node that is alone for good.

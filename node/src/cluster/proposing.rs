@@ -9,13 +9,14 @@ use super::codec;
 use super::consensus::{Consensus, Leadership, failed};
 use super::errand::{Done, Ended, Errand};
 use super::error::ClusterError;
-use super::forming::greet;
+use super::forming::silent_among;
 use super::leading;
 use super::network::{Call, CallError, Target};
 use super::node::Node;
 use super::settings::Start;
 use super::{Committed, start};
 use crate::clock::now;
+use crate::random;
 
 /// How long a leader is looked for: some elections.
 const LEADER_PATIENCE: Duration = Duration::from_secs(4);
@@ -35,7 +36,7 @@ pub(super) async fn propose(node: &Arc<Node>, by: &str, command: Command) -> Res
     if !matches!(command, Command::Seed { .. }) {
         must_be_formed(node, consensus)?;
     }
-    let envelope = Envelope::new(random()?, now(), by, consensus.id, command);
+    let envelope = Envelope::new(random::number().map_err(|e| failed(&e))?, now(), by, consensus.id, command);
     match at_leader(node, Errand::Propose(envelope.encode()?)).await? {
         Done::Proposed { index, applied } => {
             let state = node.applied(index, CATCH_UP_TIMEOUT).await?;
@@ -156,24 +157,11 @@ fn must_be_formed(node: &Node, consensus: &Consensus) -> Result<(), ClusterError
 /// Why there is no leader, having asked the other voters whether they are there.
 async fn count_reachable(node: &Node, consensus: &Consensus) -> ClusterError {
     let voters = consensus.voters();
-    let members = consensus.members();
-    let others = members.iter().filter(|(id, _)| voters.contains(id) && **id != consensus.id);
-    let answers = match &node.link {
-        None => Vec::new(),
-        Some(link) => {
-            let greetings = others.map(|(_, member)| greet(&link.client, &member.address));
-            futures_util::future::join_all(greetings).await
-        }
-    };
-    let reachable = 1 + answers.iter().flatten().count() as u64;
+    let others = voters.iter().filter(|id| **id != consensus.id).count();
+    let silent = silent_among(node, consensus, &voters).await.len();
+    let reachable = 1 + others.saturating_sub(silent) as u64;
     let voters = voters.len() as u64;
     ClusterError::NoLeader { reachable, voters, quorum: voters / 2 + 1 }
-}
-
-fn random() -> Result<u128, ClusterError> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|e| failed(&e))?;
-    Ok(u128::from_be_bytes(bytes))
 }
 
 pub(super) fn unexpected(done: &Done) -> ClusterError {

@@ -1,5 +1,6 @@
 //! What a node must know to take its part in a cluster.
 
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -43,7 +44,7 @@ pub enum Start {
     Alone,
     /// These nodes, itself among them, form one cluster: the first of them founds it as soon as all are there, the
     /// others join. The same list on all nodes, in any order.
-    Peers(Vec<String>),
+    Peers(BTreeSet<String>),
     /// It joins the cluster of the node at this address.
     Join(String),
     /// It waits until a member adds it.

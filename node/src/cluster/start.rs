@@ -17,6 +17,7 @@ use super::settings::{ClusterSettings, Link, Start};
 use super::store::{Claim, Health, Store, StoreError};
 use super::types::Member;
 use super::{Cluster, Snapshot, error::ClusterError, forming, strangers, upkeep};
+use crate::random;
 
 /// The id of the node that founds a cluster. All others get theirs from the log.
 pub(super) const FOUNDER: NodeId = 1;
@@ -172,9 +173,7 @@ async fn born(node: &Node) {
 
 /// The claim of the first node of a new cluster.
 pub(super) fn founding_claim() -> io::Result<Claim> {
-    let mut random = [0; 16];
-    getrandom::fill(&mut random).map_err(io::Error::other)?;
-    let name = format!("{:032x}", u128::from_be_bytes(random));
+    let name = format!("{:032x}", random::number()?);
     let cluster = ClusterId::try_from(name.as_str()).map_err(io::Error::other)?;
     Ok(Claim { cluster, node: FOUNDER })
 }

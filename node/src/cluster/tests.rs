@@ -1,5 +1,6 @@
 //! Clusters of one to three nodes in one process, over real sockets and real disks.
 
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -77,7 +78,7 @@ impl Member {
     /// Three members of one new cluster.
     async fn three() -> [Self; 3] {
         let listeners = [listener(), listener(), listener()];
-        let peers: Vec<String> =
+        let peers: BTreeSet<String> =
             listeners.iter().map(|listener| listener.local_addr().unwrap().to_string()).collect();
         let [first, second, third] = listeners;
         let members = [

@@ -8,7 +8,6 @@ use ollamaflow_protocol::cluster::{Command, Founder, Rejection};
 use openraft::ChangeMembers;
 
 use super::consensus::{Consensus, Leadership};
-use super::errand::Candidate;
 use super::error::ClusterError;
 use super::forming::{PlaceError, ask_for_place};
 use super::leading;
@@ -183,9 +182,7 @@ async fn lead(node: &Arc<Node>, consensus: &Consensus) -> Result<(), ClusterErro
         return consensus.change_membership(ChangeMembers::ReplaceAllVoters(last.clone())).await;
     }
     if node.link.is_some() && !is_in_place(node, consensus) {
-        let own =
-            Candidate { address: node.advertise().to_owned(), incarnation: node.incarnation, is_ready: true };
-        leading::admit(node, consensus, own).await?;
+        leading::admit(node, consensus, node.as_candidate()).await?;
     }
     Ok(())
 }

@@ -1,19 +1,15 @@
 //! The settings file: reading it, and writing the first one.
 
-use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use ollamaflow_protocol::object::Secret;
 use serde_json::{Value, json};
 
 use super::Settings;
 use super::outcome::{FirstRun, SettingsError};
 use super::sources::MissingFile;
-
-/// Size of an admin token, in bytes: 256 bits, out of reach of guessing.
-const TOKEN_BYTES: usize = 32;
+use crate::random;
 
 /// What is in the file, or that there is none.
 pub(super) struct Contents {
@@ -62,7 +58,7 @@ pub(super) fn first_objects() -> Value {
 
 /// Writes the first file. Everything not in it has its default, so that it stays short and later defaults apply.
 fn create(path: &Path) -> io::Result<Contents> {
-    let token = random_token()?;
+    let token = random::token()?;
     let Settings { webserver, sticky_headers, .. } = Settings::default();
     let mut document = json!({
         "Webserver": { "Hostname": webserver.hostname, "Port": webserver.port },
@@ -101,15 +97,4 @@ fn sync_directory(path: &Path) {
     if let Ok(directory) = File::open(directory) {
         let _ = directory.sync_all();
     }
-}
-
-fn random_token() -> io::Result<Secret> {
-    let mut bytes = [0; TOKEN_BYTES];
-    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-    let mut text = String::with_capacity(2 * TOKEN_BYTES);
-    for byte in bytes {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    Ok(Secret::new(text))
 }

@@ -6,17 +6,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms of the node, each with those that it may import from.
-const ROOMS: [(&str, &[&str]); 13] = [
+const ROOMS: [(&str, &[&str]); 14] = [
     ("clock", &[]),
-    ("settings", &["clock"]),
+    ("random", &[]),
+    ("settings", &["clock", "random"]),
     ("telemetry", &["settings"]),
     ("catalog", &[]),
-    ("cluster", &["clock"]),
+    ("cluster", &["clock", "random"]),
     ("upstream", &[]),
     ("actors", &["catalog", "clock", "upstream"]),
     ("listener", &[]),
     ("gateway", &["actors", "listener", "upstream"]),
-    ("admin", &["actors", "clock", "cluster", "gateway", "listener"]),
+    ("admin", &["actors", "clock", "cluster", "gateway", "listener", "random"]),
     (
         "app",
         &[

@@ -23,6 +23,7 @@ use super::rejections::{Reason, Rejections};
 use super::seal::{Digest, PeerSecret};
 use super::tls::PeerTls;
 use crate::cluster::codec;
+use crate::random;
 
 /// Calls that wait for the client's thread. It only begins them, so that they do not wait long.
 const QUEUE: usize = 256;
@@ -292,9 +293,7 @@ async fn lingered(answer: &mut oneshot::Sender<Result<Vec<u8>, CallError>>) {
 
 /// A run that no process ever had, but with a chance of 2^-128.
 pub(super) fn random_run() -> io::Result<Run> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-    Ok(Run::from_le_bytes(bytes).max(1))
+    Ok(random::number()?.max(1))
 }
 
 // === impl Failure ===

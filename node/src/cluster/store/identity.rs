@@ -10,6 +10,7 @@ use super::database::Database;
 use super::error::StoreError;
 use super::keys::single;
 use super::marker::Marker;
+use crate::random;
 
 /// Whose data this is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,10 +68,8 @@ impl Identity {
 
     fn make(database: &Database) -> Result<u128, StoreError> {
         let path = || database.path().to_owned();
-        let mut random = [0; 16];
-        getrandom::fill(&mut random)
-            .map_err(|error| StoreError::Directory { path: path(), source: error.into() })?;
-        let incarnation = u128::from_be_bytes(random);
+        let incarnation =
+            random::number().map_err(|source| StoreError::Directory { path: path(), source })?;
         database.put_single(single::INCARNATION, &incarnation)?;
         database.sync()?;
         Marker { incarnation }.write(database.path())?;

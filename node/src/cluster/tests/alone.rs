@@ -55,7 +55,7 @@ async fn a_snapshot_can_be_asked_for() {
 async fn the_only_voter_cannot_be_removed_and_has_no_successor() {
     let directory = TempDir::new().unwrap();
     let cluster = alone(directory.path()).await;
-    assert!(matches!(cluster.remove("test", 1).await, Err(ClusterError::Membership(_))));
+    assert!(matches!(cluster.remove(1).await, Err(ClusterError::Membership(_))));
     assert!(matches!(cluster.transfer_leader(None).await, Err(ClusterError::Membership(_))));
     cluster.stop().await;
 }

@@ -47,7 +47,7 @@ async fn a_removed_member_says_so_and_the_others_go_on() {
     let id = gone.cluster.node_id().unwrap();
     let other = members.iter().find(|member| member.is_leader()).unwrap();
     // Through itself: a follower that has the leader remove it.
-    gone.cluster.remove("test", id).await.unwrap();
+    gone.cluster.remove(id).await.unwrap();
     other.waits_until("two voters", |status| voters(status) == 2 && status.members.len() == 2).await;
     gone.waits_until("it knows", |status| status.role == Role::Removed).await;
     assert!(matches!(gone.cluster.propose("test", put("x")).await, Err(ClusterError::Removed { .. })));
@@ -60,7 +60,7 @@ async fn the_leader_can_be_removed() {
     let gone = members.iter().find(|member| member.is_leader()).unwrap();
     let id = gone.cluster.node_id().unwrap();
     let other = members.iter().find(|member| !member.is_leader()).unwrap();
-    other.cluster.remove("test", id).await.unwrap();
+    other.cluster.remove(id).await.unwrap();
     other.waits_until("two members", |status| status.members.len() == 2).await;
     gone.waits_until("it knows", |status| status.role == Role::Removed).await;
     other.cluster.propose("test", put("y")).await.unwrap();
@@ -75,12 +75,12 @@ async fn nodes_join_a_cluster_of_one_and_get_their_vote() {
     assert!(joining.cluster.linearizable().await.unwrap().catalog().backends.contains_key("before"));
     let invited = Member::start(listener(), Start::Invited).await;
     assert!(matches!(invited.cluster.propose("test", put("x")).await, Err(ClusterError::Forming { .. })));
-    let id = joining.cluster.add("test", &invited.address).await.unwrap();
+    let id = joining.cluster.add(&invited.address).await.unwrap();
     invited.waits_until("three voters", |status| voters(status) == 3).await;
     assert_eq!(invited.cluster.node_id(), Some(id));
     // A node that has a cluster cannot be added to another one.
     let stranger = Member::start(listener(), Start::Alone).await;
-    assert!(matches!(first.cluster.add("test", &stranger.address).await, Err(ClusterError::Membership(_))));
+    assert!(matches!(first.cluster.add(&stranger.address).await, Err(ClusterError::Membership(_))));
 }
 
 #[actix_web::test]
@@ -90,7 +90,7 @@ async fn a_wiped_node_comes_back_as_another_one() {
     let address: std::net::SocketAddr = third.address.parse().unwrap();
     third.cluster.stop().await;
     drop(third);
-    let peers = vec![first.address.clone(), second.address.clone(), address.to_string()];
+    let peers = BTreeSet::from([first.address.clone(), second.address.clone(), address.to_string()]);
     let listener = TcpListener::bind(address).unwrap();
     let back = Member::start(listener, Start::Peers(peers)).await;
     back.waits_until("three voters", |status| voters(status) == 3 && status.members.len() == 3).await;
@@ -118,7 +118,7 @@ async fn without_a_quorum_writes_end_soon_and_reads_go_on() {
 #[actix_web::test]
 async fn peers_of_two_clusters_stay_two_and_say_so() {
     let listeners = [listener(), listener()];
-    let peers: Vec<String> =
+    let peers: BTreeSet<String> =
         listeners.iter().map(|listener| listener.local_addr().unwrap().to_string()).collect();
     let mut directories = Vec::new();
     // Both were alone before somebody named them to each other.
