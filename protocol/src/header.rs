@@ -8,6 +8,23 @@ pub const REQUEST_ID: &str = "x-ollamaflow-request";
 pub const BACKEND: &str = "x-ollamaflow-backend";
 /// Response header: `True` or `False`, whether the frontend keeps a client on one backend.
 pub const STICKY: &str = "x-ollamaflow-sticky";
+/// Response header: how many backends the request was sent to.
+pub const ATTEMPTS: &str = "x-ollamaflow-attempts";
+/// Response header: how long the request waited for a free backend, in milliseconds.
+pub const QUEUE_MS: &str = "x-ollamaflow-queue-ms";
+/// Response header: what decided for the backend: a policy and its reason, such as `ModelAffinity; loaded`.
+pub const DECISION: &str = "x-ollamaflow-decision";
+/// Response header of frontends with `ResumeStreams`: `true` or `false`, whether the stream goes on at another backend
+/// if its own dies. Whether it did is told at its end, by the last object or a comment.
+pub const RESUMED: &str = "x-ollamaflow-resumed";
+/// Response header: `none` if the request went to the backend as the client wrote it; else what it became and why, such
+/// as `/v1/messages to /api/chat; api`.
+pub const TRANSLATION: &str = "x-ollamaflow-translation";
+/// Response header: what of the client's request has no counterpart in the backend's API and was left out,
+/// comma-separated.
+pub const DROPPED: &str = "x-ollamaflow-dropped";
+/// Response header: `true` if the numbers in the answer are an estimate.
+pub const ESTIMATE: &str = "x-ollamaflow-estimate";
 /// Request header: labels that a backend must have; comma-separated and repeated headers both mean AND.
 pub const LABEL: &str = "x-ollamaflow-label";
 
@@ -40,6 +57,12 @@ pub fn is_hop_by_hop(name: &str) -> bool {
             | "upgrade"
             | "expect"
     )
+}
+
+/// The media type of a `Content-Type` value, without its parameters; its case is the sender's.
+pub fn media_type(content_type: &str) -> &str {
+    let end = memchr::memchr(b';', content_type.as_bytes()).unwrap_or(content_type.len());
+    content_type[..end].trim()
 }
 
 /// The header names that a `Connection` value lists, lower-cased: they are hop-by-hop for this message.

@@ -17,7 +17,7 @@ pub mod validate;
 use serde_json::Value;
 
 pub use self::backend::Backend;
-pub use self::format::{ApiFormat, HealthCheckMethod, LoadBalancing};
+pub use self::format::{ApiFormat, BackendState, HealthCheckMethod, LoadBalancing};
 pub use self::frontend::Frontend;
 pub use self::lenient::{ObjectError, Parsed};
 pub use self::path::{JsonPath, Segment};

@@ -55,6 +55,8 @@ pub enum Operation {
     OpenAiResponses,
     /// `POST /v1/messages`, Anthropic's API, which Ollama serves below `/v1`
     AnthropicMessages,
+    /// `POST /v1/messages/count_tokens`, which is answered by an estimate of ours
+    AnthropicCountTokens,
     /// `POST /v1/audio/transcriptions`
     OpenAiTranscription,
     /// Any other path below `/v1/`
@@ -139,6 +141,18 @@ pub fn client_protocol(path: &str) -> ClientProtocol {
     }
 }
 
+/// The model that a path below `/v1/models/` names. Names may hold slashes, escaped or not.
+pub fn model_of(path: &str) -> Option<String> {
+    let decoded = decode(path);
+    let path = String::from_utf8_lossy(&decoded);
+    let mut rest = path.trim_start_matches('/');
+    for segment in ["v1", "models"] {
+        rest = rest.strip_prefix(segment)?.strip_prefix('/')?.trim_start_matches('/');
+    }
+    let model = rest.trim_end_matches('/');
+    (!model.is_empty()).then(|| model.to_owned())
+}
+
 /// The common methods of paths that are passed through.
 const ANY: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
@@ -192,7 +206,7 @@ impl Operation {
     /// The error shape that the client expects.
     pub fn protocol(self) -> ClientProtocol {
         match self {
-            Self::AnthropicMessages => ClientProtocol::Anthropic,
+            Self::AnthropicMessages | Self::AnthropicCountTokens => ClientProtocol::Anthropic,
             _ if self.format() == ApiFormat::Ollama => ClientProtocol::Ollama,
             _ => ClientProtocol::OpenAi,
         }
@@ -212,12 +226,16 @@ impl Operation {
         }
     }
 
-    /// Whether a backend of `format` can take the request as it is. Ollama serves `/v1` itself.
-    pub fn is_spoken_by(self, format: ApiFormat) -> bool {
-        match format {
-            ApiFormat::Ollama => true,
-            ApiFormat::OpenAI => self.format() == ApiFormat::OpenAI,
-            ApiFormat::Unknown => false,
+    /// The method of a request that this node makes itself.
+    pub fn method(self) -> &'static str {
+        match self {
+            Self::OllamaTags
+            | Self::OllamaPs
+            | Self::OllamaVersion
+            | Self::OpenAiModels
+            | Self::OpenAiModel => "GET",
+            Self::OllamaDelete => "DELETE",
+            _ => "POST",
         }
     }
 
@@ -243,6 +261,7 @@ impl Operation {
             Self::OpenAiModels => "/v1/models",
             Self::OpenAiResponses => "/v1/responses",
             Self::AnthropicMessages => "/v1/messages",
+            Self::AnthropicCountTokens => "/v1/messages/count_tokens",
             Self::OpenAiTranscription => "/v1/audio/transcriptions",
             Self::OllamaBlob | Self::OllamaOther | Self::OpenAiModel | Self::OpenAiOther => return None,
         })
@@ -286,6 +305,7 @@ fn openai(method: &str, rest: &[&[u8]]) -> Route {
         [b"models", ..] => Operation::OpenAiModel,
         [b"responses"] => Operation::OpenAiResponses,
         [b"messages"] => Operation::AnthropicMessages,
+        [b"messages", b"count_tokens"] => Operation::AnthropicCountTokens,
         [b"audio", b"transcriptions"] => Operation::OpenAiTranscription,
         _ => return passed_through(method, Operation::OpenAiOther),
     };
@@ -373,6 +393,7 @@ mod tests {
             ("GET", "/v1/models/org%2Fmodel", Route::Proxy(Operation::OpenAiModel)),
             ("POST", "/v1/responses", Route::Proxy(Operation::OpenAiResponses)),
             ("POST", "/v1/messages", Route::Proxy(Operation::AnthropicMessages)),
+            ("POST", "/v1/messages/count_tokens", Route::Proxy(Operation::AnthropicCountTokens)),
             ("POST", "/v1/audio/transcriptions", Route::Proxy(Operation::OpenAiTranscription)),
             ("GET", "/v1/rerank", Route::Proxy(Operation::OpenAiOther)),
             ("PATCH", "/v1/a/b/c/d/e/f/g", Route::Proxy(Operation::OpenAiOther)),
@@ -421,6 +442,16 @@ mod tests {
     }
 
     #[test]
+    fn a_path_may_name_a_model() {
+        assert_eq!(model_of("/v1/models/m").as_deref(), Some("m"));
+        assert_eq!(model_of("//v1//models/Qwen%2FQwen2.5:7b/").as_deref(), Some("Qwen/Qwen2.5:7b"));
+        assert_eq!(model_of("/v1/models/a/b").as_deref(), Some("a/b"));
+        for path in ["/v1/models", "/v1/models/", "/v1/chat/completions", "/api/tags"] {
+            assert_eq!(model_of(path), None, "{path}");
+        }
+    }
+
+    #[test]
     fn errors_take_the_shape_of_the_path() {
         assert_eq!(client_protocol("/api/nope"), ClientProtocol::Ollama);
         assert_eq!(client_protocol("/v1/nope"), ClientProtocol::OpenAi);
@@ -428,14 +459,5 @@ mod tests {
         assert_eq!(client_protocol("/v1/messages/count_tokens"), ClientProtocol::Anthropic);
         assert_eq!(client_protocol("/v1.0/frontends"), ClientProtocol::Admin);
         assert_eq!(client_protocol("/nope"), ClientProtocol::Admin);
-    }
-
-    #[test]
-    fn openai_requests_may_go_to_ollama_backends_but_not_the_reverse() {
-        assert!(Operation::OpenAiChat.is_spoken_by(ApiFormat::Ollama));
-        assert!(Operation::OpenAiChat.is_spoken_by(ApiFormat::OpenAI));
-        assert!(Operation::OllamaChat.is_spoken_by(ApiFormat::Ollama));
-        assert!(!Operation::OllamaChat.is_spoken_by(ApiFormat::OpenAI));
-        assert!(!Operation::OpenAiChat.is_spoken_by(ApiFormat::Unknown));
     }
 }

@@ -13,6 +13,8 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::key::same_key;
+
 /// Why pins could not be merged; the sentence is for the client.
 #[derive(Debug, thiserror::Error)]
 pub enum PinError {
@@ -25,7 +27,8 @@ pub enum PinError {
 ///
 /// Objects merge key by key at any depth; arrays and scalars are replaced; a pinned null writes null. Keys match
 /// as Ollama's decoder matches them (case-insensitively, with its two Unicode folds), every occurrence, so that
-/// no other spelling or duplicate can take a pin's place. An empty body stays empty.
+/// no other spelling or duplicate can take a pin's place. Nor can another word for the same: what is pinned under one
+/// name is null under the others, where the client has them. An empty body stays empty.
 pub fn merge_pins<'b>(body: &'b [u8], pins: &[&Map<String, Value>]) -> Result<Cow<'b, [u8]>, PinError> {
     let pins = layered(pins);
     if pins.is_empty() || body.trim_ascii().is_empty() {
@@ -36,8 +39,23 @@ pub fn merge_pins<'b>(body: &'b [u8], pins: &[&Map<String, Value>]) -> Result<Co
         .map_err(|_| PinError::NotAnObject(serde::de::Error::custom("it is not valid UTF-8")))?;
     let members: Members<'_> = serde_json::from_str(text).map_err(PinError::NotAnObject)?;
     collect(text, text, &members, &pins, &mut edits);
+    overrule(text, &members, &pins, &mut edits);
     Ok(Cow::Owned(apply(text, edits)))
 }
+
+/// Top-level members that ask for the same, and of which engines read another one first: the first of a pair, if it is
+/// pinned, rules out the second.
+///
+/// vLLM prefers `max_completion_tokens` to `max_tokens`, llama.cpp `n_predict` to both, OpenAI takes only one of them;
+/// Ollama's layer prefers `reasoning` to `reasoning_effort`. The reverse of the last is none: `reasoning` may be pinned
+/// for something else that it says.
+const RIVALS: [(&str, &str); 5] = [
+    ("max_tokens", "max_completion_tokens"),
+    ("max_tokens", "n_predict"),
+    ("max_completion_tokens", "max_tokens"),
+    ("max_completion_tokens", "n_predict"),
+    ("reasoning_effort", "reasoning"),
+];
 
 /// Replacement of `range` of the body by `with`.
 struct Edit {
@@ -80,8 +98,9 @@ struct Key<'b>(#[serde(borrow)] Cow<'b, str>);
 
 /// Merges several pin maps into one, later maps over earlier ones.
 fn layered(pins: &[&Map<String, Value>]) -> BTreeMap<String, Value> {
-    let mut merged = BTreeMap::new();
+    let mut merged: BTreeMap<String, Value> = BTreeMap::new();
     for map in pins {
+        merged.retain(|earlier, _| !is_overruled(earlier, &|name| has_key(map.keys(), name)));
         for (key, value) in *map {
             merge_value(merged.entry(key.clone()).or_insert(Value::Null), value);
         }
@@ -136,6 +155,24 @@ fn collect(
     edits.push(Edit { range: end..end, with: added });
 }
 
+/// Makes null what the client says by another word for something that is pinned.
+fn overrule(body: &str, members: &Members<'_>, pins: &BTreeMap<String, Value>, edits: &mut Vec<Edit>) {
+    for (key, value) in &members.0 {
+        if is_overruled(key, &|name| has_key(pins.keys(), name)) {
+            replace(body, value.get(), &Value::Null, edits);
+        }
+    }
+}
+
+/// Whether another word for what `key` asks for is pinned, and `key` itself is not.
+fn is_overruled(key: &str, is_pinned: &impl Fn(&str) -> bool) -> bool {
+    RIVALS.iter().any(|(pin, rival)| same_key(key, rival) && is_pinned(pin) && !is_pinned(rival))
+}
+
+fn has_key<'k>(mut keys: impl Iterator<Item = &'k String>, name: &str) -> bool {
+    keys.any(|key| same_key(key, name))
+}
+
 /// Replaces or merges one member's value.
 fn replace(body: &str, value: &str, pinned: &Value, edits: &mut Vec<Edit>) {
     if let Value::Object(pinned) = pinned
@@ -166,16 +203,6 @@ fn apply(body: &str, mut edits: Vec<Edit>) -> Vec<u8> {
     }
     merged.extend_from_slice(&body.as_bytes()[from..]);
     merged
-}
-
-/// Equality of keys as Go's `encoding/json` sees it: ASCII case folded, and U+017F and U+212A fold to `s` and `k`.
-fn same_key(key: &str, pin: &str) -> bool {
-    let fold = |c: char| match c {
-        '\u{17f}' => 's',
-        '\u{212a}' => 'k',
-        c => c.to_ascii_lowercase(),
-    };
-    key == pin || key.chars().map(fold).eq(pin.chars().map(fold))
 }
 
 #[cfg(test)]
@@ -233,6 +260,10 @@ mod tests {
         let backend = map(json!({"model": "b", "options": {"b": 2}}));
         let merged = merge_pins(br#"{"model":"c"}"#, &[&frontend, &backend]).unwrap();
         assert_eq!(&*merged, br#"{"model":"b","options":{"a":1,"b":2}}"#);
+        let frontend = map(json!({"max_tokens": 5}));
+        let backend = map(json!({"max_completion_tokens": 6}));
+        let merged = merge_pins(br#"{"max_tokens":9}"#, &[&frontend, &backend]).unwrap();
+        assert_eq!(&*merged, br#"{"max_tokens":null,"max_completion_tokens":6}"#);
     }
 
     #[test]
@@ -244,6 +275,48 @@ mod tests {
         assert_eq!(merge(r#"{"MODEL":"x"}"#, json!({"model": "m"})), r#"{"MODEL":"m","model":"m"}"#);
         assert_eq!(merge(r#"{"\u006dodel":"x"}"#, json!({"model": "m"})), r#"{"\u006dodel":"m"}"#);
         assert_eq!(merge("{\"\u{17f}tream\":1}", json!({"stream": 2})), "{\"\u{17f}tream\":2,\"stream\":2}");
+    }
+
+    #[test]
+    fn no_other_word_for_the_same_escapes_a_pin() {
+        for (body, pins, expected) in [
+            (
+                r#"{"max_completion_tokens":9}"#,
+                json!({"max_tokens": 5}),
+                r#"{"max_completion_tokens":null,"max_tokens":5}"#,
+            ),
+            (
+                r#"{"max_tokens":9}"#,
+                json!({"max_completion_tokens": 5}),
+                r#"{"max_tokens":null,"max_completion_tokens":5}"#,
+            ),
+            (
+                r#"{"n_predict":9,"max_tokens":9}"#,
+                json!({"max_tokens": 5}),
+                r#"{"n_predict":null,"max_tokens":5}"#,
+            ),
+            (
+                r#"{"Max_Completion_Tokens":9}"#,
+                json!({"max_tokens": null}),
+                r#"{"Max_Completion_Tokens":null,"max_tokens":null}"#,
+            ),
+            (
+                r#"{"reasoning":{"effort":"high"}}"#,
+                json!({"reasoning_effort": "low"}),
+                r#"{"reasoning":null,"reasoning_effort":"low"}"#,
+            ),
+            (
+                r#"{"reasoning_effort":"high"}"#,
+                json!({"reasoning": {"exclude": true}}),
+                r#"{"reasoning_effort":"high","reasoning":{"exclude":true}}"#,
+            ),
+            (r#"{"max_tokens":9}"#, json!({"temperature": 0}), r#"{"max_tokens":9,"temperature":0}"#),
+        ] {
+            assert_eq!(merge(body, pins), expected, "{body}");
+        }
+        let both = json!({"max_tokens": 5, "max_completion_tokens": 6});
+        let merged = merge(r#"{"max_tokens":1,"max_completion_tokens":1}"#, both);
+        assert_eq!(merged, r#"{"max_tokens":5,"max_completion_tokens":6}"#);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::format::{ApiFormat, HealthCheckMethod};
+use super::format::{ApiFormat, BackendState, HealthCheckMethod};
 use super::lenient::{self, ObjectError, Parsed};
 use super::path::JsonPath;
 use super::runtime::BackendRuntime;
@@ -46,12 +46,36 @@ pub struct Backend {
     /// Path of the health check, starting with `/`.
     #[serde(deserialize_with = "url_path")]
     pub health_check_url: String,
-    /// Requests that may be in flight at once.
+    /// Requests that one node may have in flight here at once: a hard cap.
     #[serde(deserialize_with = "between::<1, INT_MAX, _, _>")]
     pub max_parallel_requests: u32,
-    /// Requests, in flight and waiting, beyond which new ones are turned away.
-    #[serde(deserialize_with = "between::<1, INT_MAX, _, _>")]
+    /// Requests per second that one node sends here, with bursts of as many; 0 for no limit.
+    #[serde(deserialize_with = "between::<0, INT_MAX, _, _>")]
     pub rate_limit_requests_threshold: u32,
+    /// The tier: backends of a higher number get requests only when all of the lower numbers are down or full, as
+    /// in DNS SRV records (RFC 2782).
+    #[serde(deserialize_with = "between::<0, 65535, _, _>")]
+    pub priority: u16,
+    /// The share of requests relative to that of others, for [`LoadBalancing::Weighted`] and hashing.
+    ///
+    /// [`LoadBalancing::Weighted`]: super::format::LoadBalancing::Weighted
+    #[serde(deserialize_with = "between::<1, 65535, _, _>")]
+    pub weight: u16,
+    /// Failed requests among those of the window, in percent, from which the circuit opens; 0 for never.
+    #[serde(deserialize_with = "between::<0, 100, _, _>")]
+    pub circuit_breaker_error_percent: u8,
+    /// Requests that the window must hold before their ratio counts.
+    #[serde(deserialize_with = "between::<1, INT_MAX, _, _>")]
+    pub circuit_breaker_minimum_requests: u32,
+    /// Length of the window, in milliseconds.
+    #[serde(deserialize_with = "between::<1000, 3_600_000, _, _>")]
+    pub circuit_breaker_window_ms: u32,
+    /// Consecutive failed connections that open the circuit; 0 for never.
+    #[serde(deserialize_with = "between::<0, INT_MAX, _, _>")]
+    pub circuit_breaker_connect_failures: u32,
+    /// How long the circuit stays open before one request is let through as a trial, in milliseconds.
+    #[serde(deserialize_with = "between::<10, 3_600_000, _, _>")]
+    pub circuit_breaker_open_ms: u32,
     /// Log every detail of requests to this backend.
     pub log_request_full: bool,
     /// Log request bodies.
@@ -81,8 +105,10 @@ pub struct Backend {
     /// Headers set on every request, by name.
     #[serde(deserialize_with = "headers")]
     pub headers: BTreeMap<String, Secret>,
-    /// Whether the backend takes part at all.
+    /// Whether the backend takes part at all: false is [`BackendState::Disabled`], see [`Backend::state`].
     pub active: bool,
+    /// Whether it takes new requests. Kept in step with [`Backend::active`].
+    pub state: BackendState,
     /// When the backend was created; [`Timestamp::EPOCH`] until stamped.
     pub created_utc: Timestamp,
     /// When the backend was last changed; [`Timestamp::EPOCH`] until stamped.
@@ -111,6 +137,13 @@ impl Backend {
             health_check_url: "/".to_owned(),
             max_parallel_requests: 4,
             rate_limit_requests_threshold: 10,
+            priority: 0,
+            weight: 1,
+            circuit_breaker_error_percent: 50,
+            circuit_breaker_minimum_requests: 10,
+            circuit_breaker_window_ms: 30_000,
+            circuit_breaker_connect_failures: 5,
+            circuit_breaker_open_ms: 5_000,
             log_request_full: false,
             log_request_body: false,
             log_response_body: false,
@@ -124,6 +157,7 @@ impl Backend {
             querystring: None,
             headers: BTreeMap::new(),
             active: true,
+            state: BackendState::Active,
             created_utc: Timestamp::EPOCH,
             last_update_utc: Timestamp::EPOCH,
             revision: 0,
@@ -166,7 +200,17 @@ impl Backend {
                 *time = now;
             }
         }
+        // Clients of the original know `Active` only: a backend that either property takes out is out.
+        if !self.active {
+            self.state = BackendState::Disabled;
+        }
+        self.active = self.state != BackendState::Disabled;
         Ok(())
+    }
+
+    /// Whether new requests may go here.
+    pub fn takes_requests(&self) -> bool {
+        self.state == BackendState::Active
     }
 
     /// The configured headers that probes and requests carry. The connection and the framing are the node's own
@@ -204,7 +248,8 @@ impl Backend {
         self.headers.get(name).or_else(|| any_case().map(|(_, value)| value))
     }
 
-    fn finish(mut parsed: Parsed<Self>, now: Timestamp) -> Result<Parsed<Self>, ObjectError> {
+    /// The last steps of reading a body.
+    pub(super) fn finish(mut parsed: Parsed<Self>, now: Timestamp) -> Result<Parsed<Self>, ObjectError> {
         parsed.value.complete(now)?;
         parsed.unknown.retain(|path| !Self::is_runtime_property(&path.to_string()));
         Ok(parsed)

@@ -19,9 +19,33 @@ pub enum ApiFormat {
 pub enum LoadBalancing {
     /// Any of them, with equal probability.
     Random,
-    /// One after the other.
+    /// One after the other. For equal backends and requests of about equal cost.
     #[default]
     RoundRobin,
+    /// The one with the fewest requests in flight for its `MaxParallelRequests`. For requests of very unequal cost.
+    LeastConnections,
+    /// One after the other, each as often as its `Weight` says. For backends of known, unequal speed.
+    Weighted,
+    /// The faster of two random ones, by its recent times to the first token. For backends whose speed varies.
+    LeastLatency,
+    /// One that has the model in memory with the same runner options, before one that would have to load it. For
+    /// more models than fit into memory.
+    ModelAffinity,
+    /// The one that has served the same conversation, found by hashing its beginning. For engines that cache
+    /// prefixes.
+    PrefixAffinity,
+}
+
+/// Whether a backend takes requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub enum BackendState {
+    /// It does.
+    #[default]
+    Active,
+    /// It finishes what it has, and takes nothing new.
+    Draining,
+    /// It takes no part: no requests, no probes.
+    Disabled,
 }
 
 /// The method of a health check. An empty text means [`HealthCheckMethod::Get`].

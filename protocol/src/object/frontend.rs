@@ -30,6 +30,19 @@ pub struct Frontend {
     pub stream_idle_timeout_ms: u32,
     /// How to choose among the available backends.
     pub load_balancing: LoadBalancing,
+    /// Requests that may wait on one node for a free backend; 0 for none.
+    #[serde(deserialize_with = "between::<0, 10_000, _, _>")]
+    pub max_queue_length: u32,
+    /// Longest time that a request may wait for a free backend, in milliseconds.
+    #[serde(deserialize_with = "between::<1, INT_MAX, _, _>")]
+    pub queue_timeout_ms: u32,
+    /// How long a request waits for the backend that suits it best (model in memory, conversation in the cache)
+    /// before it goes to any other free one, in milliseconds; part of the queue time.
+    #[serde(deserialize_with = "between::<0, INT_MAX, _, _>")]
+    pub affinity_wait_ms: u32,
+    /// Requests per second that one node takes from one client, with bursts of as many; 0 for no limit.
+    #[serde(deserialize_with = "between::<0, INT_MAX, _, _>")]
+    pub rate_limit_per_client: u32,
     /// Whether to refuse HTTP/1.0 requests.
     pub block_http10: bool,
     /// Largest request body, in bytes.
@@ -62,6 +75,18 @@ pub struct Frontend {
     pub allow_completions: bool,
     /// Whether a failed attempt may be repeated at another backend.
     pub allow_retries: bool,
+    /// Backends that one request may try, the first included.
+    #[serde(deserialize_with = "between::<1, 100, _, _>")]
+    pub max_attempts: u32,
+    /// Retries in percent of the requests, so that an outage is not amplified; 0 for none.
+    #[serde(deserialize_with = "between::<0, 1000, _, _>")]
+    pub retry_budget_percent: u32,
+    /// Whether a chat or generation whose backend dies goes on at another one.
+    pub resume_streams: bool,
+    /// Whether an embeddings request that is slower than 95 % of them gets a second chance at another backend.
+    pub hedge_embeddings: bool,
+    /// Whether images that a request names by URL are fetched, for backends that take none by URL.
+    pub allow_image_urls: bool,
     /// Whether the frontend takes part at all.
     pub active: bool,
     /// When the frontend was created; [`Timestamp::EPOCH`] until stamped.
@@ -86,6 +111,10 @@ impl Frontend {
             timeout_ms: 60_000,
             stream_idle_timeout_ms: 120_000,
             load_balancing: LoadBalancing::RoundRobin,
+            max_queue_length: 512,
+            queue_timeout_ms: 60_000,
+            affinity_wait_ms: 3_000,
+            rate_limit_per_client: 0,
             block_http10: true,
             max_request_body_size: 536_870_912,
             backends: Vec::new(),
@@ -100,6 +129,11 @@ impl Frontend {
             allow_embeddings: true,
             allow_completions: true,
             allow_retries: true,
+            max_attempts: 3,
+            retry_budget_percent: 10,
+            resume_streams: false,
+            hedge_embeddings: false,
+            allow_image_urls: false,
             active: true,
             created_utc: Timestamp::EPOCH,
             last_update_utc: Timestamp::EPOCH,

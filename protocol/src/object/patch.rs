@@ -11,8 +11,9 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::backend::Backend;
+use super::format::BackendState;
 use super::frontend::Frontend;
-use super::lenient::{ObjectError, Parsed};
+use super::lenient::{self, ObjectError, Parsed};
 use super::path::JsonPath;
 use super::record::{Exposed, Record};
 use super::secret::Secret;
@@ -32,12 +33,25 @@ impl Backend {
 
     /// Reads the body of an update of this backend.
     pub fn patched(&self, body: &[u8]) -> Result<Parsed<Self>, ObjectError> {
-        let mut parsed = Self::from_value(&merged(self, body)?, self.last_update_utc)?;
+        let mut parsed: Parsed<Self> = lenient::read(&merged(self, body)?)?;
+        parsed.value.agree_on_state(self);
+        let mut parsed = Self::finish(parsed, self.last_update_utc)?;
         parsed.value.identifier.clone_from(&self.identifier);
         parsed.value.created_utc = self.created_utc;
         parsed.value.revision = self.revision;
         parsed.value.resolve_secrets(Some(self))?;
         Ok(parsed)
+    }
+
+    /// Of `Active` and `State`, which say the same in part, the one that was changed counts; if both were, and
+    /// contradict each other, the backend is disabled.
+    fn agree_on_state(&mut self, stored: &Self) {
+        let disabled = self.state == BackendState::Disabled;
+        match (self.active != stored.active, self.state != stored.state) {
+            (true, false) if self.active && disabled => self.state = BackendState::Active,
+            (false, true) => self.active = !disabled,
+            _ => {}
+        }
     }
 
     /// Replaces every redaction mark by the secret it stands for in `stored`, or names the first one that stands

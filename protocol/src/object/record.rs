@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::backend::Backend;
-use super::format::{ApiFormat, HealthCheckMethod, LoadBalancing};
+use super::format::{ApiFormat, BackendState, HealthCheckMethod, LoadBalancing};
 use super::frontend::Frontend;
 use super::secret::Secret;
 use crate::id::{BackendId, FrontendId};
@@ -47,6 +47,13 @@ struct BackendRecord {
     health_check_url: String,
     max_parallel_requests: u32,
     rate_limit_requests_threshold: u32,
+    priority: u16,
+    weight: u16,
+    circuit_breaker_error_percent: u8,
+    circuit_breaker_minimum_requests: u32,
+    circuit_breaker_window_ms: u32,
+    circuit_breaker_connect_failures: u32,
+    circuit_breaker_open_ms: u32,
     log_request_full: bool,
     log_request_body: bool,
     log_response_body: bool,
@@ -63,6 +70,7 @@ struct BackendRecord {
     #[serde(serialize_with = "exposed_values")]
     headers: BTreeMap<String, Secret>,
     active: bool,
+    state: BackendState,
     created_utc: Timestamp,
     last_update_utc: Timestamp,
     revision: u64,
@@ -78,6 +86,10 @@ struct FrontendRecord {
     timeout_ms: u32,
     stream_idle_timeout_ms: u32,
     load_balancing: LoadBalancing,
+    max_queue_length: u32,
+    queue_timeout_ms: u32,
+    affinity_wait_ms: u32,
+    rate_limit_per_client: u32,
     block_http10: bool,
     max_request_body_size: u64,
     backends: Vec<BackendId>,
@@ -92,6 +104,11 @@ struct FrontendRecord {
     allow_embeddings: bool,
     allow_completions: bool,
     allow_retries: bool,
+    max_attempts: u32,
+    retry_budget_percent: u32,
+    resume_streams: bool,
+    hedge_embeddings: bool,
+    allow_image_urls: bool,
     active: bool,
     created_utc: Timestamp,
     last_update_utc: Timestamp,
@@ -106,7 +123,12 @@ impl Record for Backend {
     }
 
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        BackendRecord::deserialize(deserializer)
+        let mut backend = BackendRecord::deserialize(deserializer)?;
+        // Records of a version that knew no states.
+        if !backend.active {
+            backend.state = BackendState::Disabled;
+        }
+        Ok(backend)
     }
 }
 

@@ -17,6 +17,33 @@ fn frontend(body: &Value) -> Result<Parsed<Frontend>, ObjectError> {
     Frontend::from_json(body.to_string().as_bytes(), NOW)
 }
 
+/// Properties that the original does not have.
+const BACKEND_ADDITIONS: [&str; 10] = [
+    "VerifyTls",
+    "Priority",
+    "Weight",
+    "CircuitBreakerErrorPercent",
+    "CircuitBreakerMinimumRequests",
+    "CircuitBreakerWindowMs",
+    "CircuitBreakerConnectFailures",
+    "CircuitBreakerOpenMs",
+    "State",
+    "Revision",
+];
+const FRONTEND_ADDITIONS: [&str; 11] = [
+    "StreamIdleTimeoutMs",
+    "MaxQueueLength",
+    "QueueTimeoutMs",
+    "AffinityWaitMs",
+    "RateLimitPerClient",
+    "MaxAttempts",
+    "RetryBudgetPercent",
+    "ResumeStreams",
+    "HedgeEmbeddings",
+    "AllowImageUrls",
+    "Revision",
+];
+
 /// The object as text, so that the order of the properties counts.
 fn without(object: impl serde::Serialize, additions: &[&str]) -> String {
     let mut value = serde_json::to_value(object).unwrap();
@@ -39,7 +66,7 @@ fn a_backend_of_defaults_prints_the_reference_table_in_order() {
     });
     let read = backend(&json!({"Identifier": "b1"})).unwrap().value;
     assert!(read.verify_tls, "certificates are verified unless switched off");
-    assert_eq!(without(&read, &["VerifyTls", "Revision"]), expected.to_string());
+    assert_eq!(without(&read, &BACKEND_ADDITIONS), expected.to_string());
 }
 
 #[test]
@@ -55,7 +82,8 @@ fn a_frontend_of_defaults_prints_the_reference_table_in_order() {
     });
     let read = frontend(&json!({"Identifier": "f1"})).unwrap().value;
     assert_eq!(read.stream_idle_timeout_ms, 120_000);
-    assert_eq!(without(&read, &["StreamIdleTimeoutMs", "Revision"]), expected.to_string());
+    assert!(!read.allow_image_urls, "a node fetches nothing unless it is told to");
+    assert_eq!(without(&read, &FRONTEND_ADDITIONS), expected.to_string());
 }
 
 #[test]
@@ -103,14 +131,19 @@ fn choices_are_accepted_by_name_in_any_case_and_by_number() {
     assert_eq!(balancing(json!("ROUNDROBIN")).unwrap(), LoadBalancing::RoundRobin);
     assert_eq!(balancing(json!(0)).unwrap(), LoadBalancing::Random);
     assert_eq!(balancing(json!(1)).unwrap(), LoadBalancing::RoundRobin);
-    assert_eq!(
-        balancing(json!("Weighted")).unwrap_err().to_string(),
-        "LoadBalancing must be one of Random, RoundRobin, but is \"Weighted\""
-    );
-    assert_eq!(
-        balancing(json!(2)).unwrap_err().to_string(),
-        "LoadBalancing must be one of Random, RoundRobin, but is \"2\""
-    );
+    for (name, policy) in [
+        ("leastconnections", LoadBalancing::LeastConnections),
+        ("Weighted", LoadBalancing::Weighted),
+        ("LeastLatency", LoadBalancing::LeastLatency),
+        ("ModelAffinity", LoadBalancing::ModelAffinity),
+        ("PrefixAffinity", LoadBalancing::PrefixAffinity),
+    ] {
+        assert_eq!(balancing(json!(name)).unwrap(), policy);
+    }
+    let all = "LoadBalancing must be one of Random, RoundRobin, LeastConnections, Weighted, LeastLatency, \
+               ModelAffinity, PrefixAffinity, but is";
+    assert_eq!(balancing(json!("Fastest")).unwrap_err().to_string(), format!("{all} \"Fastest\""));
+    assert_eq!(balancing(json!(7)).unwrap_err().to_string(), format!("{all} \"7\""));
 
     let format = |value: Value| {
         backend(&json!({"Identifier": "b1", "ApiFormat": value})).map(|parsed| parsed.value.api_format)
@@ -132,6 +165,20 @@ fn choices_are_accepted_by_name_in_any_case_and_by_number() {
 }
 
 #[test]
+fn a_backend_that_is_not_active_is_disabled_and_the_reverse() {
+    use BackendState::{Active, Disabled, Draining};
+    let read = |body: Value| {
+        let read = backend(&body).unwrap().value;
+        (read.active, read.state)
+    };
+    assert_eq!(read(json!({"Identifier": "b1"})), (true, Active));
+    assert_eq!(read(json!({"Identifier": "b1", "Active": false})), (false, Disabled));
+    assert_eq!(read(json!({"Identifier": "b1", "State": "disabled"})), (false, Disabled));
+    assert_eq!(read(json!({"Identifier": "b1", "State": "Draining"})), (true, Draining));
+    assert_eq!(read(json!({"Identifier": "b1", "State": "Draining", "Active": false})), (false, Disabled));
+}
+
+#[test]
 fn bounds_of_the_table_hold_and_are_named() {
     let int_max = i64::from(i32::MAX);
     let bounds = [
@@ -139,7 +186,14 @@ fn bounds_of_the_table_hold_and_are_named() {
         ("UnhealthyThreshold", 1, int_max),
         ("HealthyThreshold", 1, int_max),
         ("MaxParallelRequests", 1, int_max),
-        ("RateLimitRequestsThreshold", 1, int_max),
+        ("RateLimitRequestsThreshold", 0, int_max),
+        ("Priority", 0, 65_535),
+        ("Weight", 1, 65_535),
+        ("CircuitBreakerErrorPercent", 0, 100),
+        ("CircuitBreakerMinimumRequests", 1, int_max),
+        ("CircuitBreakerWindowMs", 1_000, 3_600_000),
+        ("CircuitBreakerConnectFailures", 0, int_max),
+        ("CircuitBreakerOpenMs", 10, 3_600_000),
     ];
     for (name, low, high) in bounds {
         check_bounds(name, low, high, &|body| {
@@ -151,6 +205,12 @@ fn bounds_of_the_table_hold_and_are_named() {
         ("StreamIdleTimeoutMs", 0, int_max),
         ("MaxRequestBodySize", 1, int_max),
         ("StickySessionExpirationMs", 10_000, 86_400_000),
+        ("MaxQueueLength", 0, 10_000),
+        ("QueueTimeoutMs", 1, int_max),
+        ("AffinityWaitMs", 0, int_max),
+        ("RateLimitPerClient", 0, int_max),
+        ("MaxAttempts", 1, 100),
+        ("RetryBudgetPercent", 0, 1000),
     ];
     for (name, low, high) in bounds {
         check_bounds(name, low, high, &|body| {
@@ -223,11 +283,11 @@ fn a_body_that_is_no_json_object_is_refused() {
 fn live_properties_are_ignored_silently_and_unknown_ones_are_returned() {
     let parsed = backend(&json!({
         "Identifier": "b1", "HealthySinceUtc": "rubbish", "UnhealthySinceUtc": null, "uptime": 3, "Downtime": "",
-        "ActiveRequests": 7, "IsSticky": true, "Weight": 3, "Colour": null
+        "ActiveRequests": 7, "IsSticky": true, "Height": 3, "Colour": null
     }))
     .unwrap();
     let unknown: Vec<String> = parsed.unknown.iter().map(ToString::to_string).collect();
-    assert_eq!(unknown, ["Weight", "Colour"]);
+    assert_eq!(unknown, ["Height", "Colour"]);
     assert_eq!(parsed.value, backend(&json!({"Identifier": "b1"})).unwrap().value);
 }
 

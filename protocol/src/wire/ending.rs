@@ -3,7 +3,9 @@
 //! Status 200 and a clean end prove nothing: Ollama ends a stream whose engine died with a clean chunked
 //! terminator, on `/v1` even without an error event. Only the protocol's own end marker does.
 
+use super::usage::{self, Usage};
 use super::{ndjson, sse};
+use crate::header::media_type;
 use crate::route::Operation;
 
 /// The framing and end marker of a streamed answer.
@@ -42,7 +44,7 @@ pub struct StreamWatch {
 #[derive(Clone, Debug)]
 enum Lines {
     Ndjson(ndjson::Watch),
-    Sse(sse::Watch),
+    Sse(sse::Watch, usage::Events),
 }
 
 // === impl StreamFormat ===
@@ -51,7 +53,7 @@ impl StreamFormat {
     /// The format of an answer, from what was asked and the answer's media type; `None` where there is no known
     /// end marker (not a stream, or a path that we do not know).
     pub fn of(operation: Operation, content_type: &str) -> Option<Self> {
-        let media_type = content_type.split(';').next().unwrap_or_default().trim();
+        let media_type = media_type(content_type);
         if media_type.eq_ignore_ascii_case("application/x-ndjson") {
             return match operation {
                 Operation::OllamaGenerate | Operation::OllamaChat => Some(Self::OllamaGeneration),
@@ -82,7 +84,7 @@ impl StreamWatch {
             StreamFormat::OllamaGeneration | StreamFormat::OllamaProgress => {
                 Lines::Ndjson(ndjson::Watch::default())
             }
-            _ => Lines::Sse(sse::Watch::default()),
+            _ => Lines::Sse(sse::Watch::default(), usage::Events::new(format)),
         };
         Self { format, lines }
     }
@@ -96,7 +98,10 @@ impl StreamWatch {
     pub fn push(&mut self, bytes: &[u8]) {
         match &mut self.lines {
             Lines::Ndjson(watch) => watch.push(bytes),
-            Lines::Sse(watch) => watch.push(bytes, self.format),
+            Lines::Sse(watch, events) => {
+                watch.push(bytes, self.format);
+                events.push(bytes);
+            }
         }
     }
 
@@ -104,7 +109,16 @@ impl StreamWatch {
     pub fn ending(&self) -> Ending {
         match &self.lines {
             Lines::Ndjson(watch) => watch.ending(self.format),
-            Lines::Sse(watch) => watch.ending(self.format),
+            Lines::Sse(watch, _) => watch.ending(self.format),
+        }
+    }
+
+    /// The tokens that the backend has counted so far: those of the last object with `"done": true`, or the last ones that
+    /// server-sent events named. Only what stands where the API puts it counts, not text that looks like it.
+    pub fn usage(&self) -> Usage {
+        match &self.lines {
+            Lines::Ndjson(watch) => watch.usage(),
+            Lines::Sse(_, events) => events.usage(),
         }
     }
 
@@ -112,7 +126,7 @@ impl StreamWatch {
     pub fn separator(&self) -> &'static str {
         match &self.lines {
             Lines::Ndjson(watch) => watch.separator(),
-            Lines::Sse(watch) => watch.separator(),
+            Lines::Sse(watch, _) => watch.separator(),
         }
     }
 }
@@ -155,6 +169,7 @@ mod tests {
             assert_eq!(ending(F, &format!("{chunk}\n{done}")), Ending::Complete, "{done}, no newline");
         }
         assert_eq!(ending(F, &format!("{chunk}\n")), Ending::Missing);
+        assert_eq!(ending(F, &format!("{{\"done\":true}}\n{chunk}\n")), Ending::Missing);
         assert_eq!(ending(F, ""), Ending::Missing);
     }
 
@@ -279,6 +294,7 @@ mod tests {
                 split.push(&bytes[from..]);
                 prop_assert_eq!(whole.ending(), split.ending());
                 prop_assert_eq!(whole.separator(), split.separator());
+                prop_assert_eq!(whole.usage(), split.usage());
             }
         }
     }

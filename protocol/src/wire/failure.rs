@@ -6,14 +6,29 @@ use serde_json::json;
 use super::ending::StreamFormat;
 use crate::route::ClientProtocol;
 
-/// The JSON body of an error that is answered instead of the backend's answer.
+/// The JSON body for an error of a backend that speaks another API.
 ///
-/// Shapes: Ollama `{"error": text}`; OpenAI with the `type` that Ollama's own `/v1` layer uses; Anthropic with
-/// its documented types; for anything else OllamaFlow's admin error, which the caller renders itself.
+/// As [`error_body_of`], but for the `type` in OpenAI's shape: those that Ollama's own `/v1` layer knows
+/// (`openai/openai.go`, `NewError`).
 pub fn error_body(protocol: ClientProtocol, status: u16, message: &str) -> Option<String> {
+    let is_known = protocol != ClientProtocol::OpenAi || matches!(status, 400 | 404);
+    error_body_of(protocol, if is_known { status } else { 500 }, message, None)
+}
+
+/// The JSON body of an error that is answered instead of a backend's answer. `field` is the field of the request that it
+/// is about; only OpenAI's shape has a place for it, `param`.
+///
+/// Shapes: Ollama `{"error": text}`; OpenAI and Anthropic with the types that they document; for anything else
+/// OllamaFlow's admin error, which the caller renders itself.
+pub fn error_body_of(
+    protocol: ClientProtocol,
+    status: u16,
+    message: &str,
+    field: Option<&str>,
+) -> Option<String> {
     let body = match protocol {
         ClientProtocol::Ollama => json!({ "error": message }),
-        ClientProtocol::OpenAi => json!({ "error": openai_error(status, message) }),
+        ClientProtocol::OpenAi => json!({ "error": openai_error(status, message, field) }),
         ClientProtocol::Anthropic => json!({ "type": "error", "error": anthropic_error(status, message) }),
         ClientProtocol::Admin => return None,
     };
@@ -27,7 +42,7 @@ pub fn error_frame(format: StreamFormat, message: &str) -> String {
             format!("{}\n", json!({ "error": message }))
         }
         StreamFormat::OpenAiChunks => {
-            format!("data: {}\n\n", json!({ "error": openai_error(502, message) }))
+            format!("data: {}\n\n", json!({ "error": openai_error(502, message, None) }))
         }
         StreamFormat::OpenAiResponses => {
             // The `error` event of the Responses API; the nested `error` is what the SDKs raise on.
@@ -36,7 +51,7 @@ pub fn error_frame(format: StreamFormat, message: &str) -> String {
                 "code": "upstream_error",
                 "message": message,
                 "param": null,
-                "error": openai_error(502, message),
+                "error": openai_error(502, message, None),
             });
             format!("event: error\ndata: {data}\n\n")
         }
@@ -47,21 +62,21 @@ pub fn error_frame(format: StreamFormat, message: &str) -> String {
     }
 }
 
-fn openai_error(status: u16, message: &str) -> serde_json::Value {
+fn openai_error(status: u16, message: &str, param: Option<&str>) -> serde_json::Value {
     let kind = match status {
-        400 | 405 | 408 | 413 | 505 => "invalid_request_error",
+        400 | 405 | 408 | 413 | 415 | 505 => "invalid_request_error",
         401 => "authentication_error",
         403 => "permission_error",
         404 => "not_found_error",
         429 => "rate_limit_error",
         _ => "api_error",
     };
-    json!({ "message": message, "type": kind, "param": null, "code": null })
+    json!({ "message": message, "type": kind, "param": param, "code": null })
 }
 
 fn anthropic_error(status: u16, message: &str) -> serde_json::Value {
     let kind = match status {
-        400 | 405 | 408 | 505 => "invalid_request_error",
+        400 | 405 | 408 | 415 | 505 => "invalid_request_error",
         401 => "authentication_error",
         403 => "permission_error",
         404 => "not_found_error",

@@ -1,16 +1,25 @@
-//! Top-level `done`, `error` and `status` of each line of an NDJSON stream, found without parsing the rest.
+//! Top-level `done`, `error`, `status` and token counts of each line of an NDJSON stream, found without parsing the rest.
+
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 
 use super::ending::{Ending, StreamFormat};
+use super::members::{Interest, Members, Scope, Walk};
+use super::usage::{Places, Usage};
 
-/// The longest key or literal that matters, plus one so that a longer one differs.
-const TOKEN: usize = 8;
+/// A line that says something contains one of these, be it within a string: most lines hold a token of text and no more.
+static MARKS: LazyLock<[Finder<'static>; 3]> =
+    LazyLock::new(|| ["true", "\"error\"", "\"success\""].map(Finder::new));
 
-/// A line-by-line scanner; resets at each newline, which JSON text cannot contain inside a string.
+/// A line-by-line watch; it starts anew at each newline, which JSON text cannot contain inside a string.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Watch {
     line: Line,
     /// What the last whole line said.
     last: Option<Facts>,
+    /// What the last whole line that was `done` counted.
+    usage: Usage,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,50 +27,30 @@ struct Facts {
     done: bool,
     failed: bool,
     success: bool,
+    usage: Usage,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Line {
-    depth: u32,
-    in_string: bool,
-    escaped: bool,
-    /// At depth 1: the next string is a key.
-    at_key: bool,
-    key: Token,
-    value: Token,
-    /// The object was closed: `facts` are final.
-    closed: bool,
+    walk: Walk,
     started: bool,
     facts: Facts,
-}
-
-/// The first bytes of a key or scalar.
-#[derive(Clone, Copy, Debug, Default)]
-struct Token {
-    bytes: [u8; TOKEN],
-    len: usize,
 }
 
 // === impl Watch ===
 
 impl Watch {
     pub(super) fn push(&mut self, mut bytes: &[u8]) {
-        while let Some((&byte, rest)) = bytes.split_first() {
-            bytes = if byte == b'\n' {
-                self.end_line();
-                rest
-            } else if self.line.in_string && !self.line.escaped {
-                self.line.string(bytes)
-            } else {
-                self.line.byte(byte);
-                rest
-            };
+        while let Some(end) = memchr::memchr(b'\n', bytes) {
+            self.whole_line(&bytes[..end]);
+            bytes = &bytes[end + 1..];
         }
+        self.line.push(bytes);
     }
 
     pub(super) fn ending(&self, format: StreamFormat) -> Ending {
-        let facts = if self.line.closed {
-            self.line.facts
+        let facts = if let Some(facts) = self.line.closed() {
+            facts
         } else if self.line.started {
             // An object that is still open says nothing, and whatever came before it was not the end.
             Facts { failed: self.last.is_some_and(|last| last.failed), ..Facts::default() }
@@ -79,14 +68,26 @@ impl Watch {
         }
     }
 
+    pub(super) fn usage(&self) -> Usage {
+        self.line.closed().filter(|facts| facts.done).map_or(self.usage, |facts| facts.usage)
+    }
+
     pub(super) fn separator(&self) -> &'static str {
         if self.line.started { "\n" } else { "" }
     }
 
-    fn end_line(&mut self) {
+    /// The rest of a line, or all of it.
+    fn whole_line(&mut self, bytes: &[u8]) {
+        if !self.line.started && MARKS.iter().all(|mark| mark.find(bytes).is_none()) {
+            if !is_blank(bytes) {
+                self.last = Some(Facts::default());
+            }
+            return;
+        }
+        self.line.push(bytes);
         if self.line.started {
-            let closed = self.line.closed;
-            self.last = Some(if closed { self.line.facts } else { Facts::default() });
+            self.usage = self.usage();
+            self.last = Some(self.line.closed().unwrap_or_default());
         }
         self.line = Line::default();
     }
@@ -95,103 +96,37 @@ impl Watch {
 // === impl Line ===
 
 impl Line {
-    /// Consumes the inside of a string up to and including the byte that ends or escapes it (or the newline
-    /// before which a broken line ends); returns the rest.
-    fn string<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
-        let end = memchr::memchr3(b'"', b'\\', b'\n', bytes).unwrap_or(bytes.len());
-        self.keep(&bytes[..end]);
-        match bytes.get(end) {
-            Some(b'"') => self.in_string = false,
-            Some(b'\\') => {
-                self.escaped = true;
-                self.keep(b"\\");
-            }
-            _ => return &bytes[end..],
-        }
-        &bytes[end + 1..]
+    fn push(&mut self, bytes: &[u8]) {
+        self.started = self.started || !is_blank(bytes);
+        self.walk.push(bytes, &mut self.facts);
     }
 
-    fn byte(&mut self, byte: u8) {
-        if self.escaped {
-            self.escaped = false;
-            self.keep(&[byte]);
-            return;
-        }
-        if byte.is_ascii_whitespace() {
-            return;
-        }
-        self.started = true;
-        match byte {
-            b'"' => {
-                self.in_string = true;
-                if self.depth == 1 {
-                    // A string value keeps its opening quote, so that "true" is not `true`.
-                    if self.at_key { self.key = Token::default() } else { self.value.push(b"\"") }
-                }
-            }
-            b'{' | b'[' => {
-                self.depth += 1;
-                if self.depth == 1 {
-                    self.at_key = byte == b'{';
-                    self.key = Token::default();
-                    self.value = Token::default();
-                } else if self.depth == 2 {
-                    self.value.push(&[byte]);
-                }
-            }
-            b'}' | b']' => {
-                if self.depth == 1 {
-                    self.end_member();
-                    self.closed = byte == b'}';
-                }
-                self.depth = self.depth.saturating_sub(1);
-            }
-            b':' if self.depth == 1 => {
-                self.at_key = false;
-                self.value = Token::default();
-            }
-            b',' if self.depth == 1 => {
-                self.end_member();
-                self.at_key = true;
-                self.key = Token::default();
-            }
-            _ if self.depth == 1 => self.keep(&[byte]),
-            _ => {}
+    /// What the line says, if its object is whole.
+    fn closed(&self) -> Option<Facts> {
+        self.walk.is_closed().then_some(self.facts)
+    }
+}
+
+// === impl Facts ===
+
+impl Members for Facts {
+    fn interest(&self, scope: Scope, key: &[u8]) -> Interest {
+        match key {
+            b"done" | b"error" | b"status" => Interest::Value,
+            _ => Places::OLLAMA.interest(scope, key),
         }
     }
 
-    fn keep(&mut self, bytes: &[u8]) {
-        if self.depth == 1 {
-            if self.at_key { self.key.push(bytes) } else { self.value.push(bytes) }
-        }
-    }
-
-    fn end_member(&mut self) {
-        if self.at_key {
-            return;
-        }
-        match self.key.as_slice() {
-            b"done" => self.facts.done = self.value.as_slice() == b"true",
-            b"error" => self.facts.failed = !matches!(self.value.as_slice(), b"null" | b"\"" | b""),
-            b"status" => self.facts.success = self.value.as_slice() == b"\"success",
-            _ => {}
+    fn member(&mut self, _: Scope, key: &[u8], value: &[u8]) {
+        match key {
+            b"done" => self.done = value == b"true",
+            b"error" => self.failed = !matches!(value, b"null" | b"\"" | b""),
+            b"status" => self.success = value == b"\"success",
+            _ => self.usage.take(&Places::OLLAMA, key, value),
         }
     }
 }
 
-// === impl Token ===
-
-impl Token {
-    fn push(&mut self, bytes: &[u8]) {
-        let room = TOKEN - self.len.min(TOKEN);
-        let kept = &bytes[..bytes.len().min(room)];
-        self.bytes[TOKEN - room..TOKEN - room + kept.len()].copy_from_slice(kept);
-        // The true length goes on counting, so that a longer token never equals its prefix.
-        self.len += bytes.len();
-    }
-
-    fn as_slice(&self) -> &[u8] {
-        // A token over the bound matches nothing.
-        if self.len > TOKEN { b"\0" } else { &self.bytes[..self.len] }
-    }
+fn is_blank(bytes: &[u8]) -> bool {
+    bytes.trim_ascii_start().is_empty()
 }

@@ -14,6 +14,8 @@ fn stored() -> Backend {
         "Identifier": "b1", "Name": "one", "Hostname": "gpu1", "Port": 9000, "Ssl": true, "VerifyTls": false,
         "UnhealthyThreshold": 3, "HealthyThreshold": 4, "HealthCheckMethod": "HEAD", "HealthCheckUrl": "/health",
         "MaxParallelRequests": 5, "RateLimitRequestsThreshold": 6,
+        "Priority": 2, "Weight": 3, "CircuitBreakerErrorPercent": 7, "CircuitBreakerMinimumRequests": 8,
+        "CircuitBreakerWindowMs": 9000, "CircuitBreakerConnectFailures": 11, "CircuitBreakerOpenMs": 12,
         "LogRequestFull": true, "LogRequestBody": true, "LogResponseBody": true, "ApiFormat": "OpenAI",
         "Labels": ["a"], "PinnedEmbeddingsProperties": {"e": 1}, "PinnedCompletionsProperties": {"c": null},
         "AllowEmbeddings": false, "AllowCompletions": false, "BearerToken": "hunter2", "Querystring": "k=1",
@@ -63,6 +65,7 @@ fn null_resets_to_the_default() {
         headers: defaults.headers.clone(),
         pinned_completions_properties: Map::new(),
         active: true,
+        state: BackendState::Active,
         ..stored()
     };
     let body = json!({
@@ -93,11 +96,11 @@ fn name_creation_and_revision_are_not_the_clients_to_change() {
 fn live_properties_are_ignored_and_unknown_ones_are_named() {
     let body = json!({
         "HealthySinceUtc": NOW, "UnhealthySinceUtc": null, "Uptime": "00:00:01", "Downtime": 5, "ActiveRequests": 7,
-        "isSticky": true, "Weight": 3, "Colour": null, "Port": 1
+        "isSticky": true, "Height": 3, "Colour": null, "Port": 1
     });
     let parsed = stored().patched(body.to_string().as_bytes()).unwrap();
     let unknown: Vec<String> = parsed.unknown.iter().map(ToString::to_string).collect();
-    assert_eq!(unknown, ["Weight", "Colour"]);
+    assert_eq!(unknown, ["Height", "Colour"]);
     assert_eq!(parsed.value, Backend { port: 1, ..stored() });
 
     let frontend = Frontend::new("f1".parse().unwrap());
@@ -267,7 +270,7 @@ proptest! {
     fn an_update_changes_the_properties_it_names_and_no_others(
         names in proptest::sample::subsequence(
             serde_json::to_value(Exposed(&stored())).unwrap().as_object().unwrap().keys().cloned().collect::<Vec<_>>(),
-            0..=28,
+            0..=36,
         ),
         upper in any::<bool>(),
     ) {
@@ -276,11 +279,43 @@ proptest! {
         let before = serde_json::to_value(Exposed(&stored())).unwrap();
         let defaults = serde_json::to_value(Exposed(&Backend::new("b1".parse().unwrap()))).unwrap();
         let after = serde_json::to_value(Exposed(&patched(&Value::from(body)))).unwrap();
+        // The two say the same, here.
+        let resets_state = names.iter().any(|name| name == "Active" || name == "State");
         for name in before.as_object().unwrap().keys() {
             let server_side = ["Identifier", "CreatedUtc", "LastUpdateUtc", "Revision"].contains(&name.as_str());
             let reset = names.contains(name) && !server_side;
+            let reset = reset || (["Active", "State"].contains(&name.as_str()) && resets_state);
             let expected = if reset { &defaults[name] } else { &before[name] };
             prop_assert_eq!(&after[name], expected, "{}", name);
         }
+    }
+}
+
+#[test]
+fn of_active_and_state_the_one_that_was_changed_counts() {
+    use BackendState::{Active, Disabled, Draining};
+    let at = |state| {
+        let mut backend = Backend::new("b1".parse().unwrap());
+        (backend.state, backend.active) = (state, state != Disabled);
+        backend
+    };
+    let cases = [
+        (Active, json!({"Active": false}), Disabled),
+        (Draining, json!({"Active": false}), Disabled),
+        (Draining, json!({"Active": true}), Draining),
+        (Disabled, json!({"Active": true}), Active),
+        (Disabled, json!({"State": "Draining"}), Draining),
+        (Disabled, json!({"State": "Active"}), Active),
+        (Active, json!({"State": "Disabled"}), Disabled),
+        // Whole objects, as they were read, with one property changed.
+        (Active, json!({"Active": false, "State": "Active"}), Disabled),
+        (Disabled, json!({"Active": true, "State": "Disabled"}), Active),
+        (Disabled, json!({"Active": false, "State": "Draining"}), Draining),
+        (Active, json!({"Active": true, "State": "Draining"}), Draining),
+        (Draining, json!({"Active": null, "State": null}), Active),
+    ];
+    for (stored, body, expected) in cases {
+        let patched = at(stored).patched(body.to_string().as_bytes()).unwrap().value;
+        assert_eq!((patched.state, patched.active), (expected, expected != Disabled), "{stored:?} {body}");
     }
 }

@@ -55,6 +55,13 @@ fn absent_properties_take_their_defaults_and_unknown_ones_are_skipped() {
 }
 
 #[test]
+fn a_record_from_before_there_were_states_is_disabled_when_it_is_not_active() {
+    let read: Exposed<Backend> =
+        serde_json::from_value(json!({"Identifier": "b1", "Active": false})).unwrap();
+    assert_eq!(read.0.state, BackendState::Disabled);
+}
+
+#[test]
 fn containers_have_a_stored_form_too() {
     let backend = Arc::new(with_secrets());
     let many = vec![Arc::clone(&backend), backend];

@@ -1,0 +1,1 @@
+{"model":"q","messages":[{"role":"user","content":"hi"}],"stream":false,"options":{"temperature":1}}

@@ -1,0 +1,1 @@
+{"model":"q","input":"hi"}

@@ -1,0 +1,259 @@
+//! Other names for models: what a client calls `gpt-4o` is `llama3.1:70b` at the backends, or another model at each.
+//!
+//! In: the name that a client wrote, and the backend that its request goes to. Out: the name that the backend gets, and
+//! the one that the answer is to show. Names are compared as models are ([`crate::model::same_model`]).
+//!
+//! An alias is resolved in *one* step: its target is sent as it is written, even if that is an alias as well. So an alias
+//! may hide the model that it is named after (`"llama3": "llama3:70b"`), and there are no circles.
+
+mod body;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{self, IgnoredAny, MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use self::body::{AliasError, echoed, named};
+
+use super::inventory::MAX_NAME;
+use crate::id::BackendId;
+use crate::model::canonical;
+
+/// Most aliases of a frontend.
+pub const MAX_ALIASES: usize = 1000;
+/// Most backends for which one alias has names of their own.
+const MAX_TARGETS: usize = 1000;
+/// Stands for the backends that are not named.
+const ANY: &str = "*";
+
+/// The property `ModelAliases` of a frontend: an object with aliases as keys, and as values the name of a model, or an
+/// object with ids of backends (or `*` for all others) as keys and names of models as values.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ModelAliases {
+    /// By canonical name.
+    aliases: BTreeMap<String, Alias>,
+}
+
+/// One alias.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alias {
+    /// As the operator wrote it: so it is listed.
+    pub name: String,
+    target: Target,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Target {
+    Everywhere(String),
+    ByBackend { named: BTreeMap<BackendId, String>, others: Option<String> },
+}
+
+/// What a request asks for, at one backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resolved<'a> {
+    /// The name that the backend gets.
+    pub target: &'a str,
+    /// The name that answers show: what the client asked for, be it by asking for nothing.
+    pub echo: &'a str,
+    /// Whether the body has to be changed for it, see [`named`].
+    pub changes_request: bool,
+}
+
+// === impl ModelAliases ===
+
+impl ModelAliases {
+    /// Whether there are none: most frontends have none, and nothing has to be done for them.
+    pub fn is_empty(&self) -> bool {
+        self.aliases.is_empty()
+    }
+
+    /// The aliases, by canonical name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Alias)> {
+        self.aliases.iter().map(|(canonical, alias)| (canonical.as_str(), alias))
+    }
+
+    /// The alias of a name, if it is one.
+    pub fn find(&self, name: &str) -> Option<&Alias> {
+        if self.aliases.is_empty() { None } else { self.aliases.get(&canonical(name)) }
+    }
+
+    /// The alias of a canonical name, if it is one.
+    pub fn find_canonical(&self, canonical: &str) -> Option<&Alias> {
+        self.aliases.get(canonical)
+    }
+
+    /// What a request gets at `backend`. `asked` is the name in the request, if there is one, and `default` the
+    /// frontend's `DefaultModel`, which may be an alias. `None`: the request names no model, and there is no default.
+    pub fn resolve<'a>(
+        &'a self,
+        asked: Option<&'a str>,
+        default: Option<&'a str>,
+        backend: &BackendId,
+    ) -> Option<Resolved<'a>> {
+        let is_name = |name: &&str| !name.trim().is_empty();
+        let written = asked.filter(is_name);
+        let echo = written.or(default.filter(is_name))?;
+        let target = self.find(echo).and_then(|alias| alias.target(backend)).unwrap_or(echo);
+        Some(Resolved { target, echo, changes_request: written != Some(target) })
+    }
+}
+
+// === impl Alias ===
+
+impl Alias {
+    /// What the alias means at `backend`; `None` if it is no alias there.
+    pub fn target(&self, backend: &BackendId) -> Option<&str> {
+        match &self.target {
+            Target::Everywhere(target) => Some(target),
+            Target::ByBackend { named, others } => named.get(backend).or(others.as_ref()).map(String::as_str),
+        }
+    }
+}
+
+// === reading and writing ===
+
+impl Serialize for ModelAliases {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.aliases.len()))?;
+        for alias in self.aliases.values() {
+            map.serialize_entry(&alias.name, &alias.target)?;
+        }
+        map.end()
+    }
+}
+
+impl Serialize for Target {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Everywhere(target) => serializer.serialize_str(target),
+            Self::ByBackend { named, others } => {
+                let mut map = serializer.serialize_map(None)?;
+                for (backend, target) in named {
+                    map.serialize_entry(backend, target)?;
+                }
+                if let Some(target) = others {
+                    map.serialize_entry(ANY, target)?;
+                }
+                map.end()
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ModelAliases {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Aliases;
+
+        impl<'de> Visitor<'de> for Aliases {
+            type Value = ModelAliases;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with names of models")
+            }
+
+            fn visit_unit<E: de::Error>(self) -> Result<ModelAliases, E> {
+                Ok(ModelAliases::default())
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ModelAliases, A::Error> {
+                let mut aliases = BTreeMap::new();
+                while let Some(name) = map.next_key::<String>()? {
+                    check_name(&name, || "as a key".to_owned())?;
+                    if aliases.len() == MAX_ALIASES {
+                        return Err(de::Error::custom(format_args!(
+                            "must have at most {MAX_ALIASES} aliases"
+                        )));
+                    }
+                    let target = map.next_value_seed(TargetOf(&name))?;
+                    let key = canonical(&name);
+                    let alias = Alias { name, target };
+                    if let Some(other) = aliases.insert(key, alias) {
+                        return Err(de::Error::custom(format_args!(
+                            "must name each alias once, but {:?} has a second spelling",
+                            other.name
+                        )));
+                    }
+                }
+                Ok(ModelAliases { aliases })
+            }
+        }
+
+        deserializer.deserialize_any(Aliases)
+    }
+}
+
+/// Reads the target of an alias; errors name the alias.
+struct TargetOf<'n>(&'n str);
+
+impl<'de> de::DeserializeSeed<'de> for TargetOf<'_> {
+    type Value = Target;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Target, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for TargetOf<'_> {
+    type Value = Target;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the name of a model for {:?}, or an object with one for each backend", self.0)
+    }
+
+    fn visit_str<E: de::Error>(self, target: &str) -> Result<Target, E> {
+        check_name(target, || format!("for {:?}", self.0))?;
+        Ok(Target::Everywhere(target.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Target, A::Error> {
+        let alias = self.0;
+        let (mut named, mut others) = (BTreeMap::new(), None);
+        while let Some(key) = map.next_key::<String>()? {
+            if named.len() == MAX_TARGETS {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                return Err(de::Error::custom(format_args!(
+                    "must have at most {MAX_TARGETS} backends for {alias:?}"
+                )));
+            }
+            let target: String = map.next_value()?;
+            check_name(&target, || format!("for {alias:?} at {key:?}"))?;
+            if key == ANY {
+                others = Some(target);
+                continue;
+            }
+            let backend = BackendId::try_from(key.as_str()).map_err(|error| {
+                de::Error::custom(format_args!(
+                    "must have backend ids or {ANY} as keys for {alias:?}, but has {key:?}, which {error}"
+                ))
+            })?;
+            named.insert(backend, target);
+        }
+        if named.is_empty() && others.is_none() {
+            return Err(de::Error::custom(format_args!("must have a model for {alias:?}")));
+        }
+        Ok(Target::ByBackend { named, others })
+    }
+}
+
+/// Reads the property `DefaultModel`: a name, or nothing.
+pub fn default_model<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let Some(name) = Option::<String>::deserialize(deserializer)?.filter(|name| !name.is_empty()) else {
+        return Ok(None);
+    };
+    check_name(&name, String::new)?;
+    Ok(Some(name))
+}
+
+fn check_name<E: de::Error>(name: &str, place: impl FnOnce() -> String) -> Result<(), E> {
+    let is_good = !name.trim().is_empty() && name.len() <= MAX_NAME && !name.chars().any(char::is_control);
+    if is_good {
+        return Ok(());
+    }
+    let shown: String = name.chars().take(80).collect();
+    Err(de::Error::custom(format_args!("must have the name of a model {}, but has {shown:?}", place())))
+}
+
+#[cfg(test)]
+mod tests;

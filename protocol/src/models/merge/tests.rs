@@ -1,0 +1,208 @@
+use bytes::Bytes;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::object::ApiFormat;
+
+#[derive(Debug)]
+struct Known {
+    backend: BackendId,
+    disk: Option<Disk>,
+    memory: Option<Memory>,
+}
+
+fn ollama(id: &str, models: &Value) -> Known {
+    let body = Bytes::from(json!({ "models": models }).to_string());
+    Known {
+        backend: id.parse().unwrap(),
+        disk: Some(Disk::read(ApiFormat::Ollama, &body).unwrap()),
+        memory: Some(Memory::read(&body).unwrap()),
+    }
+}
+
+fn openai(id: &str, data: &Value) -> Known {
+    let body = Bytes::from(json!({ "data": data }).to_string());
+    let disk = Disk::read(ApiFormat::OpenAI, &body).unwrap();
+    let memory = Memory::of_list(&body, Timestamp::EPOCH).unwrap();
+    Known { backend: id.parse().unwrap(), disk: Some(disk), memory: Some(memory) }
+}
+
+fn sources(known: &[Known]) -> Vec<Source<'_>> {
+    known
+        .iter()
+        .map(|known| Source {
+            backend: &known.backend,
+            disk: known.disk.as_ref(),
+            memory: known.memory.as_ref(),
+        })
+        .collect()
+}
+
+fn aliases(value: &Value) -> ModelAliases {
+    serde_json::from_value(value.clone()).unwrap()
+}
+
+fn names(merged: &Merged) -> Vec<String> {
+    let body: Value = serde_json::from_slice(&merged.body).unwrap();
+    let (list, key) =
+        if body["models"].is_array() { (&body["models"], "name") } else { (&body["data"], "id") };
+    list.as_array().unwrap().iter().map(|model| model[key].as_str().unwrap().to_owned()).collect()
+}
+
+fn tag(name: &str, day: u32, digest: &str) -> Value {
+    json!({"name": name, "model": name, "modified_at": format!("2026-01-{day:02}T00:00:00Z"), "digest": digest})
+}
+
+#[test]
+fn models_are_listed_once_and_the_newest_entry_first() {
+    let known = [
+        ollama("b1", &json!([tag("a:latest", 1, "x"), tag("b:7b", 5, "y")])),
+        ollama("b2", &json!([tag("A", 3, "x"), tag("c:1b", 4, "z")])),
+    ];
+    let merged = tags(&sources(&known), &ModelAliases::default());
+    assert_eq!(names(&merged), ["b:7b", "c:1b", "A"]);
+    assert_eq!(merged.conflicts, []);
+    let listed = models(&sources(&known), &ModelAliases::default());
+    assert_eq!(names(&listed), ["b:7b", "c:1b", "A"]);
+    assert!(listed.body.starts_with(br#"{"object":"list","data":[{"id":"b:7b","object":"model","created":"#));
+    assert_ne!(merged.etag, listed.etag);
+    assert!(merged.etag.starts_with('"') && merged.etag.len() == 34);
+}
+
+#[test]
+fn no_backend_known_is_an_empty_list() {
+    let unknown = Known { backend: "b".parse().unwrap(), disk: None, memory: None };
+    let known = [unknown];
+    let none = ModelAliases::default();
+    assert_eq!(tags(&sources(&known), &none).body, br#"{"models":[]}"#);
+    assert_eq!(ps(&[], &none).body, br#"{"models":[]}"#);
+    assert_eq!(models(&[], &none).body, br#"{"object":"list","data":[]}"#);
+    assert_eq!(model(&sources(&known), &none, "m"), None);
+}
+
+#[test]
+fn different_digests_of_one_name_are_reported() {
+    let known = [
+        ollama("b2", &json!([tag("a", 1, "old")])),
+        ollama("b1", &json!([tag("a:latest", 2, "new")])),
+        openai("vllm", &json!([{"id": "a"}])),
+    ];
+    let merged = tags(&sources(&known), &ModelAliases::default());
+    let digests = vec![("new".to_owned(), "b1".parse().unwrap()), ("old".to_owned(), "b2".parse().unwrap())];
+    assert_eq!(merged.conflicts, [Conflict { model: "a:latest".to_owned(), digests }]);
+    assert_eq!(names(&merged), ["a:latest"]);
+}
+
+#[test]
+fn backends_of_both_apis_are_in_both_lists_and_ollamas_entry_wins() {
+    let known = [
+        openai(
+            "vllm",
+            &json!([{"id": "Qwen/Q", "created": 1_900_000_000}, {"id": "b:7b", "created": 1_900_000_000}]),
+        ),
+        ollama("b1", &json!([tag("b:7b", 5, "y")])),
+    ];
+    let merged = tags(&sources(&known), &ModelAliases::default());
+    assert_eq!(names(&merged), ["Qwen/Q", "b:7b"]);
+    assert!(String::from_utf8_lossy(&merged.body).contains(r#""digest":"y""#));
+    assert_eq!(names(&models(&sources(&known), &ModelAliases::default())), ["Qwen/Q", "b:7b"]);
+    assert_eq!(names(&ps(&sources(&known), &ModelAliases::default())).len(), 2);
+}
+
+#[test]
+fn aliases_stand_beside_their_targets_and_hide_what_they_are_named_after() {
+    let known = [
+        ollama("b1", &json!([tag("llama3:70b", 2, "x"), tag("small", 1, "s"), tag("big", 1, "b")])),
+        openai("vllm", &json!([{"id": "Qwen/Q"}])),
+    ];
+    let aliases = aliases(&json!({
+        "gpt-4o": "llama3:70b", "small": {"vllm": "qwen/q"}, "big": "llama3:70b", "gone": "nothing",
+    }));
+    let merged = tags(&sources(&known), &aliases);
+    let mut listed = names(&merged);
+    listed.sort();
+    assert_eq!(listed, ["Qwen/Q", "big", "gpt-4o", "llama3:70b", "small"]);
+    let body: Value = serde_json::from_slice(&merged.body).unwrap();
+    let digest = |name: &str| {
+        let models = body["models"].as_array().unwrap();
+        models.iter().find(|model| model["model"] == name).unwrap()["digest"].clone()
+    };
+    assert_eq!((digest("gpt-4o"), digest("big"), digest("small")), (json!("x"), json!("x"), json!("s")));
+    assert_eq!(merged.conflicts, []);
+    let found = model(&sources(&known), &aliases, "GPT-4o").unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&found.body).unwrap()["id"], "GPT-4o");
+    assert_eq!(model(&sources(&known), &aliases, "gone"), None);
+    assert_eq!(
+        serde_json::from_slice::<Value>(&model(&sources(&known), &aliases, "QWEN/Q").unwrap().body).unwrap(),
+        json!({"id": "QWEN/Q"})
+    );
+}
+
+#[test]
+fn what_is_in_memory_longest_comes_first() {
+    let process = |name: &str, day: u32| json!({"name": name, "model": name, "digest": "d", "expires_at": format!("2026-01-{day:02}T00:00:00Z")});
+    let known =
+        [ollama("b1", &json!([process("a", 1), process("b", 3)])), ollama("b2", &json!([process("a", 2)]))];
+    let merged = ps(&sources(&known), &aliases(&json!({"z": "a"})));
+    assert_eq!(names(&merged), ["b", "a", "z"]);
+    assert!(!String::from_utf8_lossy(&merged.body).contains("01-01"));
+}
+
+fn any_known() -> impl Strategy<Value = Vec<Known>> {
+    let model =
+        ("[a-cA-C]{1,2}(:[12])?", 1u32..5, "[xyz]").prop_map(|(name, day, digest)| tag(&name, day, &digest));
+    let list = proptest::collection::vec(model, 0..6);
+    let backend = (list, any::<bool>()).prop_map(|(models, is_openai)| {
+        if !is_openai {
+            return ollama("b", &models.into());
+        }
+        let data: Vec<_> = models.iter().map(|model| json!({"id": model["name"], "created": 7})).collect();
+        openai("b", &data.into())
+    });
+    proptest::collection::vec(backend, 0..5).prop_map(|mut backends| {
+        for (at, known) in backends.iter_mut().enumerate() {
+            known.backend = format!("b{at}").parse().unwrap();
+        }
+        backends
+    })
+}
+
+fn any_aliases() -> impl Strategy<Value = ModelAliases> {
+    proptest::collection::btree_map("[a-d]{1,2}", "[a-c]{1,2}(:[12])?", 0..4)
+        .prop_map(|map| serde_json::from_value(json!(map)).unwrap())
+}
+
+proptest! {
+    #[test]
+    fn each_model_that_can_be_reached_is_listed_once(known in any_known(), aliases in any_aliases()) {
+        let sources = sources(&known);
+        let reachable = |source: &Source<'_>, name: &str| {
+            let resolved = aliases.resolve(Some(name), None, source.backend).unwrap();
+            source.disk.unwrap().find(&canonical(resolved.target)).is_some()
+        };
+        let listed = names(&tags(&sources, &aliases));
+        prop_assert_eq!(&listed, &names(&models(&sources, &aliases)));
+        for name in &listed {
+            prop_assert!(sources.iter().any(|source| reachable(source, name)), "{}", name);
+            prop_assert!(model(&sources, &aliases, name).is_some());
+        }
+        let unique: std::collections::BTreeSet<_> = listed.iter().map(|name| canonical(name)).collect();
+        prop_assert_eq!(unique.len(), listed.len());
+        let all = known.iter().flat_map(|known| known.disk.as_ref().unwrap().models()).map(|model| &*model.name);
+        for name in all.chain(aliases.iter().map(|(_, alias)| &*alias.name)) {
+            let is_reachable = sources.iter().any(|source| reachable(source, name));
+            prop_assert_eq!(unique.contains(&canonical(name)), is_reachable, "{}", name);
+            prop_assert_eq!(model(&sources, &aliases, name).is_some(), is_reachable, "{}", name);
+        }
+    }
+
+    #[test]
+    fn the_order_of_backends_changes_nothing(known in any_known(), aliases in any_aliases()) {
+        let forth = sources(&known);
+        let back: Vec<_> = forth.iter().rev().copied().collect();
+        prop_assert_eq!(tags(&forth, &aliases), tags(&back, &aliases));
+        prop_assert_eq!(models(&forth, &aliases), models(&back, &aliases));
+        prop_assert_eq!(ps(&forth, &aliases), ps(&back, &aliases));
+    }
+}
