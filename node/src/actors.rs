@@ -6,8 +6,10 @@
 //! how the configuration is stored.
 
 mod backend;
+mod bell;
 mod directory;
 mod frontend;
+mod policy;
 mod supervisor;
 #[cfg(test)]
 mod tests;
@@ -18,9 +20,14 @@ use std::time::Duration;
 use actix::prelude::*;
 use arc_swap::ArcSwapOption;
 
-pub use self::backend::{BackendHandle, BackendView, HealthView, Lease, Outcome, ProbeSettings};
+pub use self::backend::{
+    BackendHandle, BackendView, Busy, HealthView, Outcome, Permit, ProbeSettings, RunnerNeed,
+};
 pub use self::directory::Directory;
-pub use self::frontend::{Exclusion, FrontendHandle, FrontendView, NoCandidate, Pick, Query, select};
+pub use self::frontend::{
+    CandidateReport, ClientKey, ClientLimits, Decision, Denied, Exclusion, Explanation, FrontendHandle,
+    FrontendView, Moment, NoCandidate, Pick, Query, SessionView, Sessions, Tried,
+};
 use self::supervisor::Supervisor;
 use crate::catalog::CatalogReader;
 

@@ -11,6 +11,7 @@ mod backup;
 mod body;
 mod catalog;
 mod conditions;
+mod explain;
 mod failure;
 mod frame;
 mod health;
@@ -21,6 +22,7 @@ mod metrics;
 mod objects;
 mod probes;
 mod query;
+mod sessions;
 mod tokens;
 mod write;
 
@@ -38,6 +40,7 @@ use self::failure::Failure;
 pub use self::probes::{Readiness, probes};
 use crate::actors::Directory;
 use crate::cluster::Cluster;
+use crate::gateway::{GatewaySettings, Tally};
 
 /// What the handlers work with.
 pub struct AdminState {
@@ -51,6 +54,10 @@ pub struct AdminState {
     pub authority: Authority,
     /// Longest pause between two pieces of a request body; `Webserver.IO.ReadTimeoutMs`.
     pub read_timeout: Duration,
+    /// How requests of clients ended.
+    pub tally: Arc<Tally>,
+    /// How clients are told apart.
+    pub gateway: Arc<GatewaySettings>,
     /// Headers for every response that does not have them; `Webserver.Headers.DefaultHeaders`.
     pub default_headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -75,6 +82,7 @@ pub fn service(state: web::Data<AdminState>) -> impl HttpServiceFactory {
                 .route(web::put().to(objects::update::<Frontend>))
                 .route(web::delete().to(objects::delete::<Frontend>)),
         )
+        .service(path("/frontends/{id}/explain", "POST").route(web::post().to(explain::explain)))
         .service(
             path("/backends", "GET, HEAD, PUT")
                 .route(web::get().to(objects::list::<Backend>))
@@ -103,6 +111,12 @@ pub fn service(state: web::Data<AdminState>) -> impl HttpServiceFactory {
                 .route(web::get().to(catalog::get))
                 .route(web::head().to(catalog::get))
                 .route(web::put().to(catalog::replace)),
+        )
+        .service(
+            path("/sessions", "GET, HEAD, DELETE")
+                .route(web::get().to(sessions::list))
+                .route(web::head().to(sessions::list))
+                .route(web::delete().to(sessions::clear)),
         )
         .configure(register_cluster)
         .default_service(web::to(not_found))

@@ -15,13 +15,14 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::{App, web};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use self::stop::{STOP_DELAY, StopSignals};
+use self::stop::{StopSignals, Stopping};
 use crate::actors::{Actors, Directory, ProbeSettings};
 use crate::admin::{self, AdminState, Authority, Readiness};
 use crate::catalog::CatalogPublisher;
 use crate::cluster::{PeerTlsError, SecretError, StartError};
-use crate::gateway::{Gateway, GatewaySettings};
+use crate::gateway::{self, Closing, Gateway, GatewaySettings};
 use crate::listener::{self, ListenerSettings};
+use crate::media::{Fetcher, Limits, Media};
 use crate::settings::{ListenTarget, Loaded, Settings};
 use crate::telemetry;
 use crate::upstream::{Client, ClientSettings};
@@ -30,8 +31,8 @@ use crate::upstream::{Client, ClientSettings};
 /// close first and no request meets a closing connection.
 const CLIENT_KEEP_ALIVE: Duration = Duration::from_secs(75);
 
-/// How long requests in flight may go on after a stop was asked for: seconds.
-const SHUTDOWN_SECONDS: u64 = 30;
+/// How long the servers wait, after requests in flight were ended, until these are written: then connections are cut.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Threads of an admin API that has an address of its own.
 const ADMIN_WORKERS: usize = 1;
@@ -90,21 +91,31 @@ async fn run(loaded: Loaded) -> Result<(), AppError> {
         directory: actors.directory(),
         readiness: readiness.clone(),
         authority: Authority::new(&settings.admin_bearer_tokens),
+        gateway: gateway_settings(settings),
+        tally: Arc::default(),
         read_timeout: settings.webserver.io.read_timeout(),
         default_headers: default_headers(settings),
     });
     let (addresses, admin_addresses) =
         (clients.addresses.clone(), admins.as_ref().map(|it| it.addresses.clone()));
-    let server = serve_clients(settings, clients, actors.directory(), &state, admins.is_none())?;
-    let admin_server = admins.map(|listeners| serve_admins(settings, listeners, &state)).transpose()?;
+    let (closer, closing) = gateway::closing();
+    let server = serve_clients(settings, clients, actors.directory(), &state, &closing, admins.is_none())?;
+    let admin_server =
+        admins.map(|listeners| serve_admins(settings, listeners, &state, &closing)).transpose()?;
     // Whoever reads that the node listens may send it a signal at once.
     let hangups = hangup::signals().map_err(AppError::Signals)?;
     let stop_signals = StopSignals::install().map_err(AppError::Signals)?;
     announce(&addresses, &admin_addresses.unwrap_or_default());
     actix_web::rt::spawn(hangup::explain(hangups));
-    let handles = std::iter::once(&server).chain(&admin_server).map(Server::handle).collect();
-    let stop_delay = if has_peers { STOP_DELAY } else { Duration::ZERO };
-    actix_web::rt::spawn(stop_signals.obey(readiness, stop_delay, cluster.clone(), handles));
+    let stopping = Stopping {
+        readiness,
+        settle: settings.shutdown_settle(has_peers),
+        grace: settings.shutdown_grace(),
+        cluster: cluster.clone(),
+        servers: std::iter::once(&server).chain(&admin_server).map(Server::handle).collect(),
+        closer,
+    };
+    actix_web::rt::spawn(stop_signals.obey(stopping));
     let admin_server = async {
         match admin_server {
             Some(server) => server.await,
@@ -142,14 +153,19 @@ fn serve_clients(
     listeners: Listeners,
     directory: Arc<Directory>,
     state: &web::Data<AdminState>,
+    closing: &Closing,
     has_admin: bool,
 ) -> Result<Server, AppError> {
     let workers = settings.webserver.worker_count();
     let (gateway, client) = (gateway_settings(settings), client_settings(settings));
-    let state = state.clone();
+    let (state, tally, closing) = (state.clone(), state.tally.clone(), closing.clone());
+    let media = Media::new(Limits::default());
     let server = listener::serve(listeners.sockets, &listener_settings(settings, workers), move || {
         // Runs once on each worker thread: the upstream client and its connections belong to that thread.
-        let gateway = Gateway::new(directory.clone(), gateway.clone(), Client::new(&client));
+        let (client, tally) = (Client::new(&client), tally.clone());
+        let fetcher = Fetcher::new(media.clone());
+        let gateway =
+            Gateway::new(directory.clone(), gateway.clone(), client, fetcher, tally, closing.clone());
         let app = App::new().service(admin::probes(state.clone()));
         let app = if has_admin { app.service(admin::service(state.clone())) } else { app };
         app.default_service(gateway.into_service())
@@ -162,12 +178,17 @@ fn serve_admins(
     settings: &Settings,
     listeners: Listeners,
     state: &web::Data<AdminState>,
+    closing: &Closing,
 ) -> Result<Server, AppError> {
     let (gateway, client) = (gateway_settings(settings), client_settings(settings));
-    let state = state.clone();
+    let (state, closing) = (state.clone(), closing.clone());
+    let media = Media::new(Limits::default());
     let server = listener::serve(listeners.sockets, &listener_settings(settings, ADMIN_WORKERS), move || {
         // No frontend is known here, so nothing is carried to a backend.
-        let gateway = Gateway::new(Arc::default(), gateway.clone(), Client::new(&client));
+        let client = Client::new(&client);
+        let fetcher = Fetcher::new(media.clone());
+        let gateway =
+            Gateway::new(Arc::default(), gateway.clone(), client, fetcher, Arc::default(), closing.clone());
         App::new()
             .service(admin::probes(state.clone()))
             .service(admin::service(state.clone()))
@@ -184,13 +205,18 @@ fn listener_settings(settings: &Settings, workers: usize) -> ListenerSettings {
         max_connections: connections.div_ceil(workers),
         keep_alive: io.enable_keep_alive.then_some(CLIENT_KEEP_ALIVE),
         head_timeout: io.read_timeout(),
-        shutdown_seconds: SHUTDOWN_SECONDS,
+        shutdown: settings.shutdown_grace().saturating_add(LAST_WORDS),
     }
 }
 
 fn gateway_settings(settings: &Settings) -> Arc<GatewaySettings> {
-    let read_timeout = settings.webserver.io.read_timeout();
-    Arc::new(GatewaySettings { read_timeout, default_headers: default_headers(settings) })
+    Arc::new(GatewaySettings {
+        read_timeout: settings.webserver.io.read_timeout(),
+        default_headers: default_headers(settings),
+        trusted_proxies: settings.trusted_proxies.clone(),
+        // Checked when they were read.
+        sticky_headers: settings.sticky_headers.iter().filter_map(|name| name.parse().ok()).collect(),
+    })
 }
 
 fn default_headers(settings: &Settings) -> Vec<(HeaderName, HeaderValue)> {

@@ -1,23 +1,36 @@
 //! The gateway: a client's request on its way to a backend, and the answer on its way back.
 //!
-//! Data flows one way: ingress (who is meant, may they) -> intake (the body, bounded) -> attempt (choose, send,
-//! try another) -> relay (bytes as they come). Errors leave by one door, `refusal`. Nothing here is shared
-//! between workers but the directory that the actors publish.
+//! Data flows one way: ingress (who is meant, may they) -> intake (the body, bounded) -> routing (what it asks of a
+//! backend) -> attempt (get one, send, judge, try another) -> relay (bytes as they come). Errors leave by one door,
+//! `refusal`. Nothing here is shared between workers but the directory that the actors publish and the tally.
 
+mod answer;
 mod attempt;
+mod closing;
 mod cors;
 mod forward;
 mod hop;
 mod identity;
+mod images;
 mod ingress;
 mod intake;
+mod local;
+mod origin;
 mod patience;
+mod preview;
 mod refusal;
 mod relay;
 mod respond;
+mod resume;
+mod routing;
 mod statics;
+mod tally;
+mod trace;
+mod translating;
 mod unread;
 
+use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,17 +38,29 @@ use actix_web::body::{BoxBody, MessageBody as _};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse, fn_service};
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
-use ollamaflow_protocol::route::{self, Route};
+use ollamaflow_protocol::proxies::TrustedProxies;
+use ollamaflow_protocol::route::{self, ClientProtocol, Route};
 
+use self::attempt::Attempts;
 use self::ingress::Admitted;
 use self::refusal::Refusal;
-use crate::actors::Directory;
+use self::tally::Counted;
+use self::trace::Trace;
+use self::translating::Translating;
+use crate::actors::{Directory, Moment};
 use crate::listener::{Connection, Keeping};
+use crate::media::Fetcher;
 use crate::upstream;
 
+pub use self::closing::{Closer, Closing, closing};
 pub(crate) use self::cors::preflight;
 pub(crate) use self::identity::RequestId;
+pub(crate) use self::origin::client_key;
+pub(crate) use self::preview::{Outlook, Preview};
 pub(crate) use self::respond::finish;
+pub(crate) use self::routing::query;
+pub(crate) use self::tally::End;
+pub use self::tally::Tally;
 pub(crate) use self::unread::watch as watch_unread;
 
 /// What the settings say about carrying requests.
@@ -45,26 +70,35 @@ pub struct GatewaySettings {
     pub read_timeout: Duration,
     /// Headers for every response that does not have them; `Webserver.Headers.DefaultHeaders`.
     pub default_headers: Vec<(HeaderName, HeaderValue)>,
+    /// Proxies whose word about the client counts; `TrustedProxies`.
+    pub trusted_proxies: TrustedProxies,
+    /// Headers by which a client names its session, the first that has a value counts; `StickyHeaders`.
+    pub sticky_headers: Vec<HeaderName>,
 }
 
-/// What one worker needs to carry requests. Cheap to clone within its thread.
-#[derive(Clone)]
+/// What one worker needs to carry requests.
 pub struct Gateway {
     directory: Arc<Directory>,
     settings: Arc<GatewaySettings>,
     upstream: upstream::Client,
+    fetcher: Fetcher,
+    tally: Arc<Tally>,
 }
 
 // === impl Gateway ===
 
 impl Gateway {
-    /// One per worker thread, made on that thread.
+    /// One per worker thread, made on that thread, in its runtime.
     pub fn new(
         directory: Arc<Directory>,
         settings: Arc<GatewaySettings>,
         upstream: upstream::Client,
+        fetcher: Fetcher,
+        tally: Arc<Tally>,
+        closing: Closing,
     ) -> Self {
-        Self { directory, settings, upstream }
+        closing.listen();
+        Self { directory, settings, upstream, fetcher, tally }
     }
 
     /// The service for every path that is not the admin API's.
@@ -77,8 +111,10 @@ impl Gateway {
         Error = actix_web::Error,
         InitError = (),
     > {
+        // Its parts are shared by all workers; to count who holds them for each request would be, too.
+        let gateway = Rc::new(self);
         fn_service(move |request: ServiceRequest| {
-            let gateway = self.clone();
+            let gateway = gateway.clone();
             async move {
                 let (request, payload) = request.into_parts();
                 let response = gateway.serve(&request, payload).await;
@@ -92,8 +128,23 @@ impl Gateway {
         let id = RequestId::random();
         let answer = Connection::answer(request);
         let (payload, unread) = unread::watch(request, payload);
+        let mut trace = Trace::default();
+        let mut protocol = None;
         let outcome = match self.direct(request) {
-            Direction::Backend(admitted) => self.carry(request, payload, &admitted, &id).await,
+            Direction::Backend(admitted) => {
+                protocol = Some(admitted.operation.protocol());
+                let mut counted = Some(self.tally.begin());
+                // Pinned here, since a future that is passed on by value is copied, and held twice.
+                let outcome = {
+                    let carrying =
+                        pin!(self.carry(request, payload, &admitted, &id, &mut trace, &mut counted));
+                    closing::unless_closed(carrying).await.unwrap_or(Err(Refusal::Stopping))
+                };
+                if let Some(counted) = &mut counted {
+                    counted.end(End::Error);
+                }
+                outcome
+            }
             Direction::Aside(outcome) => {
                 // The server closes a connection whose request has a body that nobody took. What has arrived of it is
                 // taken while this waits for its next turn.
@@ -105,14 +156,18 @@ impl Gateway {
         let mut response = match outcome {
             Ok(response) => response,
             Err(refusal) => {
-                let protocol = route::client_protocol(request.path());
+                let protocol = *protocol.get_or_insert_with(|| route::client_protocol(request.path()));
                 tracing::debug!(
                     request = %id.as_str(), method = %request.method(), path = request.path(),
                     status = refusal.status().as_u16(), reason = %refusal, "request refused"
                 );
-                refusal.into_response(protocol, request.method())
+                refusal.into_response(protocol, request.method(), &id)
             }
         };
+        trace.write(response.headers_mut());
+        if protocol == Some(ClientProtocol::Anthropic) {
+            respond::name(response.headers_mut(), &id);
+        }
         finish(response.headers_mut(), &id, &self.settings.default_headers);
         response.map_body(|_, body| {
             let unread = unread.under(body.size());
@@ -126,10 +181,12 @@ impl Gateway {
             return Direction::Aside(Ok(preflight(request)));
         }
         Direction::Aside(match route::classify(request.method().as_str(), request.path()) {
-            Route::Proxy(operation) => match ingress::admit(&self.directory, request, operation) {
-                Ok(admitted) => return Direction::Backend(admitted),
-                Err(refusal) => Err(refusal),
-            },
+            Route::Proxy(operation) => {
+                match ingress::admit(&self.directory, &self.settings, request, operation) {
+                    Ok(admitted) => return Direction::Backend(admitted),
+                    Err(refusal) => Err(refusal),
+                }
+            }
             Route::Root => Ok(statics::root(request)),
             Route::Favicon => Ok(statics::favicon()),
             Route::MethodNotAllowed { allow } => Err(Refusal::MethodNotAllowed { allow }),
@@ -145,10 +202,41 @@ impl Gateway {
         payload: Payload,
         admitted: &Admitted,
         id: &RequestId,
+        trace: &mut Trace,
+        counted: &mut Option<Counted>,
     ) -> Result<HttpResponse<BoxBody>, Refusal> {
-        let body = intake::read(request, payload, admitted, &self.settings).await?;
-        let answer = attempt::run(&self.upstream, request, admitted, body, id).await?;
-        Ok(respond::relay(request, admitted, answer))
+        let received = intake::read(request, payload, admitted, &self.settings).await?;
+        if local::is_answered_here(admitted.operation, &admitted.frontend) {
+            let answer = local::answer(admitted, &received.body)?;
+            if let Some(counted) = counted {
+                counted.end(End::Complete);
+            }
+            *counted = None;
+            return Ok(answer);
+        }
+        let config = &admitted.config;
+        let client = config
+            .use_sticky_sessions
+            .then(|| admitted.origin.client_key(request, &self.settings.sticky_headers));
+        let (frontend, operation) = (&admitted.frontend, admitted.operation);
+        let query = query(request, frontend, operation, &received.facts, client.as_ref());
+        let translating = Translating::new(&self.fetcher, received.facts.model.as_deref());
+        let attempts = Attempts {
+            client: &self.upstream,
+            request,
+            admitted,
+            query: &query,
+            id,
+            translating: &translating,
+        };
+        let answer = attempts.run(received.body, trace).await?;
+        if let Some(client) = &client
+            && answer.status.is_success()
+        {
+            let expiry = Duration::from_millis(config.sticky_session_expiration_ms.into());
+            frontend.sessions().bind(client, answer.backend.id(), expiry, Moment::now());
+        }
+        Ok(respond::relay(request, admitted, answer, counted.take()))
     }
 }
 

@@ -6,7 +6,7 @@
 //! * a request: listener ([`app`]) -> [`gateway`] -> [`upstream`] -> backend, and its bytes back;
 //! * observation: every part -> [`telemetry`].
 //!
-//! `settings, telemetry, catalog, cluster` -> `upstream, actors` -> `gateway` -> `admin` -> `app` -> `cli`.
+//! `settings, telemetry, catalog, cluster` -> `upstream` -> `media, actors` -> `gateway` -> `admin` -> `app` -> `cli`.
 
 pub mod actors;
 pub mod admin;
@@ -17,6 +17,7 @@ pub mod clock;
 pub mod cluster;
 pub mod gateway;
 pub mod listener;
+pub mod media;
 pub mod random;
 pub mod settings;
 pub mod telemetry;

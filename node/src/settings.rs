@@ -14,11 +14,13 @@ mod load;
 mod logging;
 mod outcome;
 mod sources;
+mod stopping;
 mod traffic;
 mod webserver;
 
-use ollamaflow_protocol::object::validate::non_empty;
+use ollamaflow_protocol::object::validate::{between, non_empty};
 use ollamaflow_protocol::object::{Backend, Frontend, Secret};
+use ollamaflow_protocol::proxies::TrustedProxies;
 use serde::{Deserialize, Serialize};
 
 pub use self::admin::Admin;
@@ -66,6 +68,15 @@ pub struct Settings {
     /// Request headers that name a session; the first one present counts.
     #[serde(deserialize_with = "webserver::header_names")]
     pub sticky_headers: Vec<String>,
+    /// Proxies in front of this node, by address or network: whose `X-Forwarded-For` tells the client.
+    pub trusted_proxies: TrustedProxies,
+    /// How long requests in flight may go on after the node was told to stop, in milliseconds.
+    #[serde(deserialize_with = "between::<0, { stopping::LONGEST_MS }, _, _>")]
+    pub shutdown_grace_ms: u32,
+    /// How long the node goes on accepting after it was told to stop, in milliseconds; absent for a second with peers
+    /// and no time without.
+    #[serde(deserialize_with = "stopping::settle")]
+    pub shutdown_settle_ms: Option<u32>,
     /// Virtual servers.
     pub frontends: Vec<Frontend>,
     /// Upstream servers.
@@ -87,6 +98,9 @@ impl Default for Settings {
             database_filename: "./ollamaflow.db".to_owned(),
             admin_bearer_tokens: Vec::new(),
             sticky_headers: vec!["x-conversation-id".to_owned(), "x-thread-id".to_owned()],
+            trusted_proxies: TrustedProxies::default(),
+            shutdown_grace_ms: 30_000,
+            shutdown_settle_ms: None,
             frontends: Vec::new(),
             backends: Vec::new(),
         }

@@ -43,6 +43,7 @@ mod upload;
 
 pub use self::body::{BodySourceError, BodyStream, RequestBody};
 pub use self::client::{Client, ClientSettings};
+pub use self::connect::{Addresses, lookup};
 pub use self::decode::BodyKind;
 pub use self::error::{BodyError, SendError};
 pub use self::head::{InvalidHead, RequestHead};

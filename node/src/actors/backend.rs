@@ -1,27 +1,45 @@
 //! The actor of one backend: owns its health and what is known of its models, and publishes both.
 //!
-//! Probes and discovery use `awc`, off the request path. Requests read the published view and count themselves
-//! by a [`Lease`]; their failed connections come back as messages, and count as failed probes.
+//! Probes and discovery use `awc`, off the request path. Requests read the published view and hold a
+//! [`Permit`] each; their failed connections come back as messages, and count as failed probes.
 
+mod breaker;
+mod cooldown;
 mod handle;
 mod health;
+mod latency;
+mod meters;
 mod models;
 mod probe;
+pub(super) mod rate;
+mod residency;
+mod slots;
+mod speech;
+mod view;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use actix::prelude::*;
-use ollamaflow_protocol::object::Backend;
+use ollamaflow_protocol::object::{ApiFormat, Backend};
 
-pub use self::handle::{BackendHandle, BackendView, Lease, Outcome};
+pub(super) use self::handle::Circuit;
+pub use self::handle::{BackendHandle, RunnerNeed};
 pub use self::health::HealthView;
 use self::health::{Change, Health};
 use self::probe::Prober;
+pub(super) use self::residency::Warmth as InMemory;
+pub(super) use self::slots::Claimant;
+pub use self::slots::{Busy, Outcome, Permit};
+pub use self::view::{BackendView, PinnedModels};
 use crate::clock::now;
 
 /// How often the list of models is read while a backend is healthy.
 const MODELS_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Least pause between two looks into a backend's memory. A request asks for one when it has had a model loaded: every
+/// request does, if the backend unloads the model at once or lists it under another name.
+const MEMORY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Cadence of the health checks; settings `HealthCheck.*`.
 #[derive(Clone, Debug)]
@@ -46,6 +64,10 @@ pub(super) struct BackendActor {
     /// The one scheduled or running probe.
     next_probe: Option<SpawnHandle>,
     models_read: Option<SystemTime>,
+    memory_being_read: bool,
+    memory_asked_at: Option<Instant>,
+    /// The look that a request has asked for and that is still to come.
+    next_look: Option<SpawnHandle>,
 }
 
 #[derive(Message)]
@@ -55,6 +77,14 @@ pub(super) struct Configure(pub(super) Arc<Backend>);
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Retire;
+
+/// A request has seen that something is not as it was published.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) enum Look {
+    AtModels,
+    IntoMemory,
+}
 
 /// A request could not connect to the backend at this address.
 #[derive(Message)]
@@ -77,6 +107,9 @@ impl BackendActor {
             health: Health::resume(&view.health),
             next_probe: None,
             models_read: None,
+            memory_being_read: false,
+            memory_asked_at: None,
+            next_look: None,
         };
         drop(view);
         handle.attach(Actor::start(actor));
@@ -104,6 +137,7 @@ impl BackendActor {
                 }
                 actor.record(result.is_ok(), why.as_deref());
                 actor.read_models(ctx);
+                actor.read_memory(ctx);
             }
             let pause = actor.pause();
             actor.probe_after(pause, ctx);
@@ -137,6 +171,10 @@ impl BackendActor {
         if change.is_some() {
             self.models_read = None;
         }
+        if change == Some(Change::Up) {
+            // It may have been updated meanwhile.
+            self.handle.forget_speech();
+        }
     }
 
     fn warn_of_bad_health(&self, why: Option<&str>) {
@@ -165,6 +203,63 @@ impl BackendActor {
                 tracing::debug!(backend = %actor.handle.id(), error = %e, "the list of models was not read");
             }
         }));
+        if self.config.api_format == ApiFormat::Ollama {
+            self.read_version(ctx);
+        }
+    }
+
+    /// Reads which version of Ollama this is: which APIs it speaks follows from it.
+    fn read_version(&mut self, ctx: &mut Context<Self>) {
+        let target = self.handle.view().target_id();
+        let reading = probe::version(&self.config, self.settings.timeout);
+        ctx.spawn(reading.into_actor(self).map(move |result, actor, _| match result {
+            Ok(version) if actor.handle.view().target_id() == target => actor.handle.publish_version(version),
+            Ok(_) => {}
+            Err(e) => tracing::debug!(backend = %actor.handle.id(), error = %e, "the version was not read"),
+        }));
+    }
+}
+
+impl BackendActor {
+    /// Reads which models are in memory, at once or after the pause since the last time.
+    fn look_into_memory(&mut self, ctx: &mut Context<Self>) {
+        if self.next_look.is_some() {
+            return;
+        }
+        let age = self.memory_asked_at.map_or(MEMORY_PAUSE, |at| at.elapsed());
+        let left = MEMORY_PAUSE.saturating_sub(age);
+        if left.is_zero() {
+            return self.read_memory(ctx);
+        }
+        self.next_look = Some(ctx.run_later(left, |actor, ctx| {
+            actor.next_look = None;
+            actor.read_memory(ctx);
+        }));
+    }
+
+    /// Reads which models are in memory; at most one such request is under way.
+    fn read_memory(&mut self, ctx: &mut Context<Self>) {
+        let is_ollama = self.config.api_format == ApiFormat::Ollama;
+        if self.memory_being_read || !is_ollama || !self.health.view().is_healthy() {
+            return;
+        }
+        self.memory_being_read = true;
+        let target = self.handle.view().target_id();
+        let asked_at = Instant::now();
+        self.memory_asked_at = Some(asked_at);
+        let reading = probe::memory(&self.config, self.settings.timeout);
+        ctx.spawn(reading.into_actor(self).map(move |result, actor, _| {
+            actor.memory_being_read = false;
+            match result {
+                Ok(listed) if actor.handle.view().target_id() == target => {
+                    actor.handle.publish_residency(|known| known.with_listed(listed.clone(), asked_at));
+                }
+                Ok(_) => {}
+                Err(e) => {
+                    tracing::debug!(backend = %actor.handle.id(), error = %e, "the models in memory were not read");
+                }
+            }
+        }));
     }
 }
 
@@ -183,7 +278,7 @@ impl Handler<Configure> for BackendActor {
         if config == self.config {
             return;
         }
-        let moved = handle::is_elsewhere(&self.config, &config);
+        let moved = view::is_elsewhere(&self.config, &config);
         let probed_otherwise = moved
             || (&config.health_check_url, config.health_check_method, config.active)
                 != (&self.config.health_check_url, self.config.health_check_method, self.config.active);
@@ -208,6 +303,24 @@ impl Handler<ConnectionFailed> for BackendActor {
     fn handle(&mut self, ConnectionFailed { target }: ConnectionFailed, _: &mut Context<Self>) {
         if self.config.active && self.handle.view().target_id() == Some(target) {
             self.record(false, None);
+        }
+    }
+}
+
+impl Handler<Look> for BackendActor {
+    type Result = ();
+
+    fn handle(&mut self, look: Look, ctx: &mut Context<Self>) {
+        match look {
+            Look::AtModels => {
+                // Not more often than probes go there: a client may ask for missing models all day.
+                let age = self.models_read.and_then(|at| SystemTime::now().duration_since(at).ok());
+                if age.is_none_or(|age| age >= self.settings.interval) {
+                    self.models_read = None;
+                    self.read_models(ctx);
+                }
+            }
+            Look::IntoMemory => self.look_into_memory(ctx),
         }
     }
 }

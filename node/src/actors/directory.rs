@@ -33,6 +33,21 @@ impl Directory {
         self.current.load().hosts.find(host).cloned()
     }
 
+    /// One frontend's handle.
+    pub fn frontend(&self, id: &FrontendId) -> Option<Arc<FrontendHandle>> {
+        self.current.load().frontends.get(id).cloned()
+    }
+
+    /// The handles of all frontends, by identifier.
+    pub fn frontends(&self) -> Vec<Arc<FrontendHandle>> {
+        self.current.load().frontends.values().cloned().collect()
+    }
+
+    /// The handles of all backends, by identifier.
+    pub fn backends(&self) -> Vec<Arc<BackendHandle>> {
+        self.current.load().backends.values().cloned().collect()
+    }
+
     /// One backend's handle.
     pub fn backend(&self, id: &BackendId) -> Option<Arc<BackendHandle>> {
         self.current.load().backends.get(id).cloned()

@@ -1,20 +1,42 @@
 //! The router actor of one frontend: owns its routing state and publishes the table that requests read.
 
 mod balance;
+mod budget;
+mod clients;
+mod explain;
+mod quantile;
+mod query;
+mod queue;
 mod select;
+mod session;
+mod survey;
+mod waiting;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use ollamaflow_protocol::id::{BackendId, FrontendId};
+use ollamaflow_protocol::inspect::RunnerOptions;
 use ollamaflow_protocol::object::Frontend;
+use ollamaflow_protocol::route::Kind;
 
 use self::balance::Turn;
 pub use self::balance::Turns;
-pub use self::select::{Exclusion, NoCandidate, Pick, Query, select};
-use super::backend::{BackendHandle, BackendView};
+use self::budget::RetryBudget;
+pub use self::clients::ClientLimits;
+pub use self::explain::{CandidateReport, Explanation};
+use self::quantile::P95;
+pub use self::query::{Decision, Denied, Pick, Query, Tried};
+use self::queue::Queue;
+pub use self::select::NoCandidate;
+pub use self::session::{ClientKey, Moment, SessionView, Sessions};
+pub use self::survey::Exclusion;
+use super::backend::{BackendHandle, BackendView, PinnedModels, RunnerNeed};
+use super::bell::Bell;
 
 /// One frontend as other parts hold it: its published view, and a way to reach its actor.
 #[derive(Debug)]
@@ -22,6 +44,14 @@ pub struct FrontendHandle {
     id: FrontendId,
     view: ArcSwap<FrontendView>,
     actor: ArcSwapOption<Addr<FrontendActor>>,
+    sessions: Sessions,
+    clients: ClientLimits,
+    /// Requests in the queue.
+    queued: AtomicU32,
+    /// Those among them that the actor has not taken up yet.
+    joining: Arc<AtomicU32>,
+    budget: RetryBudget,
+    embedding_times: P95,
 }
 
 /// The routing table of a frontend at one moment.
@@ -33,6 +63,7 @@ pub struct FrontendView {
     pub(super) members: Vec<Member>,
     /// The clock of the balancing policy.
     pub(super) turns: Arc<Turns>,
+    pinned_models: PinnedModels,
 }
 
 /// A backend and its place in the rotation.
@@ -42,10 +73,12 @@ pub(super) struct Member {
     pub(super) turn: Arc<Turn>,
 }
 
-/// The actor. Requests never wait for it.
-#[derive(Debug)]
+/// The actor. Only requests that have to wait for a backend anyway wait for it.
 pub(super) struct FrontendActor {
     handle: Arc<FrontendHandle>,
+    queue: Queue,
+    /// There once the actor has an address.
+    bell: Option<Arc<Bell>>,
     turns: Arc<Turns>,
     rotation: HashMap<BackendId, Arc<Turn>>,
 }
@@ -68,11 +101,16 @@ impl FrontendHandle {
     pub(super) fn new(config: &Arc<Frontend>, members: &[Arc<BackendHandle>]) -> Arc<Self> {
         let turns = Arc::<Turns>::default();
         let members = members.iter().map(|backend| Member::new(backend.clone(), Arc::default())).collect();
-        let view = FrontendView { config: config.clone(), members, turns };
         Arc::new(Self {
             id: config.identifier.clone(),
-            view: ArcSwap::from_pointee(view),
+            view: ArcSwap::from_pointee(FrontendView::new(config.clone(), members, turns)),
             actor: ArcSwapOption::empty(),
+            sessions: Sessions::default(),
+            clients: ClientLimits::default(),
+            queued: AtomicU32::new(0),
+            joining: Arc::default(),
+            budget: RetryBudget::default(),
+            embedding_times: P95::default(),
         })
     }
 
@@ -84,6 +122,54 @@ impl FrontendHandle {
     /// The current routing table.
     pub fn view(&self) -> Guard<Arc<FrontendView>> {
         self.view.load()
+    }
+
+    /// Which backend each client is bound to.
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// How fast each client may send.
+    pub fn clients(&self) -> &ClientLimits {
+        &self.clients
+    }
+
+    /// Notes that the request makes the backend load its model: the model, if it is not in memory yet.
+    pub fn model_started(
+        &self,
+        backend: &BackendHandle,
+        view: &BackendView,
+        query: &Query,
+        now: Instant,
+    ) -> Option<String> {
+        if query.operation.kind() == Kind::Other {
+            return None;
+        }
+        let frontend = self.view();
+        let model = survey::model(&frontend, view, query)?;
+        let runner = runner(&frontend, view, query);
+        let need = RunnerNeed { model, options: runner.key(), num_ctx: runner.num_ctx() };
+        backend.model_started(view, need, now).then(|| model.to_owned())
+    }
+
+    /// A request has come: retries are paid from a share of these.
+    pub fn request_came(&self, config: &Frontend) {
+        self.budget.deposit(config.retry_budget_percent);
+    }
+
+    /// Whether the budget allows one more retry, which is then taken from it.
+    pub fn may_retry(&self, config: &Frontend, now: Instant) -> bool {
+        self.budget.try_withdraw(config.retry_budget_percent, now)
+    }
+
+    /// What 95 % of the embeddings requests take at most; `None` before enough were seen.
+    pub fn usual_embedding_time(&self) -> Option<Duration> {
+        self.embedding_times.get()
+    }
+
+    /// An embeddings request was answered.
+    pub fn embedding_took(&self, time: Duration) {
+        self.embedding_times.observe(time);
     }
 
     /// Makes the actor panic, for tests of what happens then.
@@ -112,9 +198,15 @@ impl FrontendHandle {
 // === impl FrontendView ===
 
 impl FrontendView {
-    /// The current views of its backends, in configured order.
-    pub fn backends(&self) -> impl Iterator<Item = Guard<Arc<BackendView>>> {
-        self.members.iter().map(|member| member.backend.view())
+    fn new(config: Arc<Frontend>, members: Vec<Member>, turns: Arc<Turns>) -> Self {
+        let pinned_models =
+            PinnedModels::of(&config.pinned_embeddings_properties, &config.pinned_completions_properties);
+        Self { config, members, turns, pinned_models }
+    }
+
+    /// Its backends with their current views, in configured order.
+    pub fn backends(&self) -> impl Iterator<Item = (&Arc<BackendHandle>, Guard<Arc<BackendView>>)> {
+        self.members.iter().map(|member| (&member.backend, member.backend.view()))
     }
 }
 
@@ -138,7 +230,8 @@ impl FrontendActor {
         let view = handle.view.load_full();
         let rotation =
             view.members.iter().map(|member| (member.backend.id().clone(), member.turn.clone())).collect();
-        let mut actor = Self { handle: handle.clone(), turns: view.turns.clone(), rotation };
+        let turns = view.turns.clone();
+        let mut actor = Self { handle: handle.clone(), queue: Queue::default(), bell: None, turns, rotation };
         actor.publish(config, members);
         handle.actor.store(Some(Arc::new(Actor::start(actor))));
     }
@@ -154,20 +247,47 @@ impl FrontendActor {
             .collect();
         self.rotation =
             members.iter().map(|member| (member.backend.id().clone(), member.turn.clone())).collect();
-        let view = FrontendView { config, members, turns: self.turns.clone() };
+        let is_sticky = config.use_sticky_sessions;
+        let view = FrontendView::new(config, members, self.turns.clone());
         self.handle.view.store(Arc::new(view));
+        self.handle.sessions.end_of(|backend| is_sticky && self.rotation.contains_key(backend));
     }
 }
 
 impl Actor for FrontendActor {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.bell = Some(Bell::new(ctx.address().recipient()));
+    }
+}
+
+impl Drop for FrontendActor {
+    /// After a panic too: a bell of a dead queue would keep others from its backends for ever.
+    fn drop(&mut self) {
+        if let Some(bell) = &self.bell {
+            self.queue.close(bell);
+        }
+    }
+}
+
+/// The runner options with which a backend would be asked: the client's, under the pins of frontend and backend.
+fn runner(frontend: &FrontendView, backend: &BackendView, query: &Query) -> RunnerOptions {
+    let pins = match query.operation.kind() {
+        Kind::Embeddings => {
+            [&frontend.config.pinned_embeddings_properties, &backend.config.pinned_embeddings_properties]
+        }
+        _ => [&frontend.config.pinned_completions_properties, &backend.config.pinned_completions_properties],
+    };
+    if pins.iter().all(|pins| pins.is_empty()) { query.runner } else { query.runner.overlaid(&pins) }
 }
 
 impl Handler<Configure> for FrontendActor {
     type Result = ();
 
-    fn handle(&mut self, Configure { config, members }: Configure, _: &mut Context<Self>) {
+    fn handle(&mut self, Configure { config, members }: Configure, ctx: &mut Context<Self>) {
         self.publish(config, members);
+        self.serve_queue(ctx);
     }
 }
 

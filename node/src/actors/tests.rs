@@ -90,7 +90,7 @@ async fn crashed_actors_are_replaced_and_their_published_state_and_counts_live_o
     let directory = actors.directory();
     let handle = backend(&directory, "b").unwrap();
     until("healthy", || handle.view().health.is_healthy()).await;
-    let lease = handle.lease();
+    let permit = handle.claim(&handle.view(), Instant::now()).unwrap();
 
     handle.tell_crash();
     until("the backend actor is dead", || !handle.is_alive()).await;
@@ -100,7 +100,7 @@ async fn crashed_actors_are_replaced_and_their_published_state_and_counts_live_o
     until("the backend actor is back", || handle.is_alive()).await;
     until("it has caught up with the change", || handle.view().config.port == 1).await;
     assert_eq!(handle.in_flight(), 1);
-    drop(lease);
+    drop(permit);
     assert_eq!(handle.in_flight(), 0);
 
     let frontend = directory.frontend_for(None).unwrap();
@@ -159,10 +159,10 @@ async fn a_new_address_starts_health_anew_and_a_removed_backend_keeps_its_leases
     publisher.publish(catalog(&[("b", closed)]));
     until("health starts anew", || !handle.view().health.is_healthy()).await;
 
-    let lease = handle.lease();
+    let permit = handle.claim(&handle.view(), Instant::now()).unwrap();
     publisher.publish(catalog(&[]));
     until("the backend is gone", || backend(&directory, "b").is_none()).await;
     until("its actor has stopped", || !handle.is_alive()).await;
-    assert_eq!(lease.backend().in_flight(), 1);
+    assert_eq!(permit.backend().in_flight(), 1);
     actors.stop();
 }

@@ -2,6 +2,7 @@
 //! of it. Nothing here waits for anything but a consistent state, if one is asked for.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use ollamaflow_protocol::id::BackendId;
@@ -10,7 +11,7 @@ use ollamaflow_protocol::time::Timestamp;
 
 use super::failure::Failure;
 use super::{AdminState, answer, query};
-use crate::actors::{Directory, HealthView};
+use crate::actors::{Directory, HealthView, Moment};
 use crate::clock::now;
 
 pub(super) async fn list(
@@ -19,8 +20,9 @@ pub(super) async fn list(
 ) -> Result<HttpResponse, Failure> {
     let newest = query::state(&request, &state).await?;
     let now = now();
+    let sticky = sticky(&state.directory);
     let backends = newest.catalog().backends.values();
-    let mut shown: Vec<_> = backends.map(|backend| live(&state.directory, backend, now)).collect();
+    let mut shown: Vec<_> = backends.map(|backend| live(&state.directory, &sticky, backend, now)).collect();
     shown.sort_by_key(|status| Reverse(status.backend.created_utc));
     answer::ok(&shown)
 }
@@ -33,13 +35,24 @@ pub(super) async fn get(
     let newest = query::state(&request, &state).await?;
     let found = BackendId::try_from(id.as_str()).ok();
     match found.and_then(|id| newest.catalog().backends.get(&id)) {
-        Some(backend) => answer::ok(&live(&state.directory, backend, now())),
+        Some(backend) => answer::ok(&live(&state.directory, &sticky(&state.directory), backend, now())),
         None => Err(Failure::Missing { kind: "backend", id: id.into_inner() }),
     }
 }
 
+/// The backends to which sessions are bound.
+fn sticky(directory: &Directory) -> BTreeSet<BackendId> {
+    let now = Moment::now();
+    directory.frontends().iter().flat_map(|frontend| frontend.sessions().backends(now)).collect()
+}
+
 /// A backend whose actor has not started yet has been unhealthy for no time.
-fn live<'a>(directory: &Directory, backend: &'a Backend, now: Timestamp) -> BackendStatus<'a> {
+fn live<'a>(
+    directory: &Directory,
+    sticky: &BTreeSet<BackendId>,
+    backend: &'a Backend,
+    now: Timestamp,
+) -> BackendStatus<'a> {
     let Some(handle) = directory.backend(&backend.identifier) else {
         return BackendStatus { backend, runtime: BackendRuntime::unhealthy(now, now) };
     };
@@ -47,6 +60,8 @@ fn live<'a>(directory: &Directory, backend: &'a Backend, now: Timestamp) -> Back
         HealthView::Healthy(since) => BackendRuntime::healthy(since, now),
         HealthView::Unhealthy(since) => BackendRuntime::unhealthy(since, now),
     };
-    let runtime = BackendRuntime { active_requests: u64::from(handle.in_flight()), ..runtime };
+    let active_requests = u64::from(handle.in_flight());
+    let is_sticky = sticky.contains(&backend.identifier);
+    let runtime = BackendRuntime { active_requests, is_sticky, ..runtime };
     BackendStatus { backend, runtime }
 }

@@ -1,4 +1,6 @@
-//! `/metrics`: what the node tells Prometheus about the cluster, in its text format.
+//! `/metrics`: what the node tells Prometheus about the cluster and its traffic, in its text format.
+
+mod traffic;
 
 use std::fmt;
 
@@ -13,6 +15,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use self::traffic::TrafficMetrics;
 use super::AdminState;
 use super::failure::Failure;
 use crate::cluster::{Reason, Rejections, Role, Status};
@@ -32,6 +35,10 @@ pub(super) async fn metrics(state: web::Data<AdminState>) -> Result<HttpResponse
     registry.register_collector(Box::new(ClusterMetrics {
         status: state.cluster.status(),
         rejections: state.cluster.rejections().cloned(),
+    }));
+    registry.register_collector(Box::new(TrafficMetrics {
+        tally: state.tally.clone(),
+        directory: state.directory.clone(),
     }));
     let mut text = String::new();
     encode(&mut text, &registry).map_err(|_| Failure::Unwritable)?;

@@ -31,6 +31,11 @@ pub(super) async fn state(request: &HttpRequest, admin: &AdminState) -> Result<C
     }
 }
 
+/// What the parameter `name` says, if it is there.
+pub(super) fn text(request: &HttpRequest, name: &str) -> Result<Option<String>, Failure> {
+    parameter(request, name)
+}
+
 /// The last value of a parameter.
 fn parameter(request: &HttpRequest, name: &str) -> Result<Option<String>, Failure> {
     let parameters = Query::<Vec<(String, String)>>::from_query(request.query_string());

@@ -1,18 +1,29 @@
 //! Signals to stop: `SIGTERM` lets requests in flight finish, `SIGINT` and `SIGQUIT` do not.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::rt::signal::unix::{Signal, SignalKind, signal};
+use actix_web::rt::time::sleep;
 
 use crate::admin::Readiness;
 use crate::cluster::Cluster;
+use crate::gateway::Closer;
 
-/// How long a node of a cluster goes on accepting after its readiness has begun to fail: whoever checks it each
-/// half second has sent new clients elsewhere by then.
-pub(super) const STOP_DELAY: Duration = Duration::from_secs(1);
+/// What is to be stopped, and how much time there is.
+pub(super) struct Stopping {
+    pub(super) readiness: Arc<Readiness>,
+    /// How long the servers go on accepting after readiness has begun to fail.
+    pub(super) settle: Duration,
+    /// How long requests in flight may go on after that.
+    pub(super) grace: Duration,
+    pub(super) cluster: Cluster,
+    pub(super) servers: Vec<ServerHandle>,
+    pub(super) closer: Closer,
+}
 
 /// The signals that end a node.
 pub(super) struct StopSignals {
@@ -33,26 +44,32 @@ impl StopSignals {
         })
     }
 
-    /// Stops the servers when the first signal comes: readiness fails first and, when there is time to finish, for
-    /// `delay` before they stop to accept; meanwhile a leader hands its leadership over. A second signal cuts the delay short.
-    pub(super) async fn obey(
-        mut self,
-        readiness: Arc<Readiness>,
-        delay: Duration,
-        cluster: Cluster,
-        servers: Vec<ServerHandle>,
-    ) {
+    /// Stops the node when the first signal comes. With time to finish, readiness fails first; then the servers stop to
+    /// accept; what is in flight goes on for the grace time, and is ended. Meanwhile a leader hands its leadership over.
+    /// A second signal cuts short whatever is waited for.
+    pub(super) async fn obey(mut self, stopping: Stopping) {
+        let Stopping { readiness, settle, grace, cluster, servers, closer } = stopping;
         let mut finish_requests = self.next().await;
         tracing::info!(finish_requests, "stopping");
         readiness.begin_stopping();
         if finish_requests {
-            let parting = futures_util::future::join(cluster.hand_over(), actix_web::rt::time::sleep(delay));
+            let parting = futures_util::future::join(cluster.hand_over(), sleep(settle));
             tokio::select! {
                 _ = parting => {}
                 again = self.next() => finish_requests = again,
             }
         }
-        futures_util::future::join_all(servers.iter().map(|server| server.stop(finish_requests))).await;
+        let stopped =
+            futures_util::future::join_all(servers.iter().map(|server| server.stop(finish_requests)));
+        let mut stopped = pin!(stopped);
+        tokio::select! {
+            _ = &mut stopped => return,
+            () = sleep(grace) => {}
+            _ = self.next() => {}
+        }
+        tracing::info!("ending the requests that are still in flight");
+        closer.close();
+        stopped.await;
     }
 
     /// The next signal: whether requests in flight may finish.

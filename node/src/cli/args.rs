@@ -84,7 +84,22 @@ struct SourceArguments {
     #[arg(long, global = true, value_name = "DIR")]
     data_directory: Option<String>,
     #[command(flatten)]
+    traffic: TrafficArguments,
+    #[command(flatten)]
     cluster: MembershipArguments,
+}
+
+#[derive(Debug, Default, PartialEq, Eq, Args)]
+struct TrafficArguments {
+    /// Addresses and networks of proxies in front of the node, whose X-Forwarded-For tells the client
+    #[arg(long, global = true, value_name = "CIDR,...", value_delimiter = ',')]
+    trusted_proxies: Option<Vec<String>>,
+    /// How long requests in flight may go on when the node is told to stop [default: 30000]
+    #[arg(long, global = true, value_name = "MS")]
+    shutdown_grace_ms: Option<u32>,
+    /// How long the node goes on accepting when it is told to stop [default: 1000 with peers, 0 without]
+    #[arg(long, global = true, value_name = "MS")]
+    shutdown_settle_ms: Option<u32>,
 }
 
 #[derive(Debug, Default, PartialEq, Eq, Args)]
@@ -187,6 +202,7 @@ impl SourceArguments {
         self.config.is_none()
             && self.listen.is_none()
             && self.data_directory.is_none()
+            && self.traffic == TrafficArguments::default()
             && self.cluster == MembershipArguments::default()
     }
 
@@ -198,8 +214,16 @@ impl SourceArguments {
 
     fn into_sources(self, missing: MissingFile) -> Sources {
         let file = self.config.unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
-        let (listen, data_directory) = (self.listen, self.data_directory);
-        Sources::of_process(file, missing, Flags { listen, data_directory, cluster: self.cluster.into() })
+        let TrafficArguments { trusted_proxies, shutdown_grace_ms, shutdown_settle_ms } = self.traffic;
+        let flags = Flags {
+            listen: self.listen,
+            data_directory: self.data_directory,
+            trusted_proxies,
+            shutdown_grace_ms,
+            shutdown_settle_ms,
+            cluster: self.cluster.into(),
+        };
+        Sources::of_process(file, missing, flags)
     }
 }
 
@@ -257,6 +281,14 @@ mod tests {
             assert_eq!(sources.flags.listen, Some(ListenAddress { host: "::1".to_owned(), port: 8080 }));
             assert_eq!(sources.flags.data_directory.as_deref(), Some("d"));
         }
+    }
+
+    #[test]
+    fn the_flags_of_proxies_and_stopping_are_settings() {
+        let flags =
+            served("--trusted-proxies 10.0.0.0/8,::1 --shutdown-grace-ms 1 --shutdown-settle-ms 2").flags;
+        assert_eq!(flags.trusted_proxies, Some(["10.0.0.0/8", "::1"].map(str::to_owned).to_vec()));
+        assert_eq!((flags.shutdown_grace_ms, flags.shutdown_settle_ms), (Some(1), Some(2)));
     }
 
     #[test]
@@ -339,6 +371,8 @@ mod tests {
             "config check a.json --listen *:1",
             "--port 1",
             "config check a.json --peers a",
+            "config check a.json --shutdown-grace-ms 1",
+            "--shutdown-grace-ms -1",
             "cluster",
             "cluster add *:43412",
             "cluster remove one",

@@ -70,3 +70,14 @@ pub struct Seed {
     /// Upstream servers.
     pub backends: Vec<Backend>,
 }
+
+// === impl Timing ===
+
+impl Timing {
+    /// Of a node that is alone for good: nobody hears its heartbeats, and each one wakes its threads up.
+    pub(super) const ALONE: Self = Self {
+        heartbeat: Duration::from_secs(1),
+        election_min: Duration::from_secs(3),
+        election_max: Duration::from_secs(6),
+    };
+}

@@ -13,7 +13,7 @@ use super::consensus::Consensus;
 use super::handler::Handler;
 use super::network::{self, Network, PeerClient, Place, Rejections, SharedPlace};
 use super::node::{Node, NodeSettings, PeerLink, Standing};
-use super::settings::{ClusterSettings, Link, Start};
+use super::settings::{ClusterSettings, Link, Start, Timing};
 use super::store::{Claim, Health, Store, StoreError};
 use super::types::Member;
 use super::{Cluster, Snapshot, error::ClusterError, forming, strangers, upkeep};
@@ -55,6 +55,7 @@ impl Cluster {
     /// for their cluster. Must be called inside an actix system.
     pub async fn start(settings: ClusterSettings) -> Result<Self, StartError> {
         let ClusterSettings { directory, link, start, timing, seed } = settings;
+        let timing = if link.is_some() { timing } else { Timing::ALONE };
         let store = on_disk(move || Store::open(&directory)).await??;
         let place = SharedPlace::new(arc_swap::ArcSwap::from_pointee(Place { cluster: None, node: None }));
         let rejections = Rejections::default();

@@ -1,6 +1,9 @@
 //! The request as a backend gets it: path, query, end-to-end headers, the backend's own credentials.
 
+use std::borrow::Cow;
+
 use actix_web::HttpRequest;
+use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderName};
 use ollamaflow_protocol::header as names;
 use ollamaflow_protocol::object::{Backend, Secret};
@@ -8,9 +11,11 @@ use ollamaflow_protocol::route::Operation;
 
 use super::hop::Hop;
 use super::identity::{RequestId, traceparent};
+use super::ingress::Admitted;
+use super::intake;
+use super::origin::{self, FORWARDED_FOR};
 use crate::upstream::{InvalidHead, RequestHead};
 
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -20,15 +25,34 @@ const COMMON_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// How this node appears in `Via`.
 const VIA: &[u8] = b"1.1 ollamaflow";
 
+/// Whose a request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// The client's own.
+    ByClient,
+    /// One made from the client's, that continues an answer. The frontend's pins are in it.
+    ToContinue,
+    /// One made from the client's, in another API.
+    Translated,
+}
+
 /// Builds the head for one backend.
 pub(super) fn head(
     request: &HttpRequest,
-    operation: Operation,
+    admitted: &Admitted,
     backend: &Backend,
     id: &RequestId,
+    operation: Operation,
+    asked: Asked,
 ) -> Result<RequestHead, InvalidHead> {
-    let mut head = RequestHead::new(request.method(), &path_and_query(request, operation, backend))?;
+    let method = match asked {
+        // For `HEAD` too: the head of the answer follows from its body.
+        Asked::Translated => operation.method().parse().unwrap_or_default(),
+        _ => request.method().clone(),
+    };
+    let mut head = RequestHead::new(&method, &path_and_query(request, operation, backend, asked))?;
     let received = request.headers();
+    let is_trusted = admitted.origin.trusted_peer;
     let hop = Hop::of(received.get_all(header::CONNECTION));
     let own_authorization =
         backend.bearer_token.is_some() || overrides(backend, header::AUTHORIZATION.as_str());
@@ -37,8 +61,17 @@ pub(super) fn head(
             // Written by the upstream client, or below.
             header::HOST | header::CONTENT_LENGTH | header::VIA => false,
             header::AUTHORIZATION => !own_authorization,
+            // The body goes on without it.
+            header::CONTENT_ENCODING if intake::is_decoded(admitted.operation) => false,
+            // These speak of the client's own body, and an answer in a coding cannot go on where another one ended.
+            header::CONTENT_TYPE | header::ACCEPT_ENCODING if asked != Asked::ByClient => false,
+            // Nor do these mean anything in another API, and a key is for those whose API the client speaks.
+            header::ACCEPT if asked == Asked::Translated => false,
+            _ if asked == Asked::Translated && is_of_an_api(name) => false,
             _ => {
                 !matches!(name.as_str(), "x-forwarded-for" | "traceparent" | names::REQUEST_ID)
+                    // Only a proxy of our own knows more about the client than we do.
+                    && (is_trusted || !matches!(name.as_str(), "x-forwarded-proto" | "x-forwarded-host"))
                     && !hop.ends(name)
                     && !overrides(backend, name.as_str())
             }
@@ -48,17 +81,27 @@ pub(super) fn head(
         }
     }
     let text = |name: &HeaderName| received.get(name).and_then(|value| value.to_str().ok());
-    append(&mut head, request, &FORWARDED_FOR, peer(request).as_bytes())?;
-    if !received.contains_key(&FORWARDED_PROTO) {
+    let peer = origin::peer(request).map_or_else(|| "unknown".to_owned(), origin::text);
+    if is_trusted {
+        append(&mut head, request, &FORWARDED_FOR, peer.as_bytes())?;
+    } else {
+        head.header(&FORWARDED_FOR, peer.as_bytes())?;
+    }
+    let said = |name: &HeaderName| is_trusted && received.contains_key(name);
+    if !said(&FORWARDED_PROTO) {
         head.header(&FORWARDED_PROTO, b"http")?;
     }
     if let Some(host) = received.get(header::HOST)
-        && !received.contains_key(&FORWARDED_HOST)
+        && !said(&FORWARDED_HOST)
     {
         head.header(&FORWARDED_HOST, host.as_bytes())?;
     }
+    let has_body = method == Method::POST;
+    if asked != Asked::ByClient && has_body && !overrides(backend, header::CONTENT_TYPE.as_str()) {
+        head.header(&header::CONTENT_TYPE, b"application/json")?;
+    }
     append(&mut head, request, &header::VIA, VIA)?;
-    head.header(&TRACEPARENT, traceparent(text(&TRACEPARENT)).as_bytes())?;
+    head.header(&TRACEPARENT, &traceparent(text(&TRACEPARENT)))?;
     head.header(&REQUEST_ID, id.as_bytes())?;
     if !received.contains_key(&COMMON_REQUEST_ID) {
         head.header(&COMMON_REQUEST_ID, id.as_bytes())?;
@@ -75,11 +118,29 @@ pub(super) fn head(
     Ok(head)
 }
 
-/// The operation's canonical path (or the client's own), the client's query, then the backend's.
-fn path_and_query(request: &HttpRequest, operation: Operation, backend: &Backend) -> String {
+/// Whether a header belongs to one API: versions and features of Anthropic's, its key, what OpenAI's and Stainless's
+/// clients tell of themselves.
+fn is_of_an_api(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name == "x-api-key"
+        || ["anthropic-", "openai-", "x-stainless-"].iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// The operation's canonical path (or the client's own), the client's query, then the backend's. A query of the client's
+/// means nothing in another API.
+fn path_and_query<'a>(
+    request: &'a HttpRequest,
+    operation: Operation,
+    backend: &Backend,
+    asked: Asked,
+) -> Cow<'a, str> {
     let path = operation.upstream_path().unwrap_or_else(|| request.uri().path());
     let own = backend.querystring.as_ref().map(Secret::expose).unwrap_or_default();
-    let queries = [request.query_string(), own];
+    let clients = if asked == Asked::Translated { "" } else { request.query_string() };
+    let queries = [clients, own];
+    if queries.iter().all(|query| query.is_empty()) {
+        return Cow::Borrowed(path);
+    }
     let mut target = String::with_capacity(path.len() + queries.iter().map(|q| q.len() + 1).sum::<usize>());
     target.push_str(path);
     let mut separator = '?';
@@ -88,7 +149,7 @@ fn path_and_query(request: &HttpRequest, operation: Operation, backend: &Backend
         target.push_str(query);
         separator = '&';
     }
-    target
+    Cow::Owned(target)
 }
 
 /// Whether the backend's own `Headers` set this one.
@@ -114,8 +175,4 @@ fn append(
     }
     line.extend_from_slice(last);
     head.header(name, &line).map(|_| ())
-}
-
-fn peer(request: &HttpRequest) -> String {
-    request.peer_addr().map_or_else(|| "unknown".to_owned(), |peer| peer.ip().to_canonical().to_string())
 }

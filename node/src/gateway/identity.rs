@@ -1,6 +1,12 @@
 //! Names of one request: its id, and its place in a distributed trace.
 
-use std::fmt::Write as _;
+use serde_json::{Map, Value};
+
+/// The digits of ids, in the case that their formats ask for.
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+/// Length of a `traceparent`.
+const TRACEPARENT: usize = 55;
 
 /// A random 128-bit id in UUID text form (version 4), as the original's GUIDs.
 #[derive(Clone, Debug)]
@@ -13,20 +19,15 @@ pub(crate) struct RequestId {
 impl RequestId {
     /// Unique enough to find one request in logs; not a secret.
     pub(crate) fn random() -> Self {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
         let mut bytes = fastrand::u128(..).to_be_bytes();
         bytes[6] = bytes[6] & 0x0f | 0x40;
         bytes[8] = bytes[8] & 0x3f | 0x80;
         let mut text = [b'-'; 36];
-        let mut at = 0;
-        for (index, byte) in bytes.iter().enumerate() {
-            if matches!(index, 4 | 6 | 8 | 10) {
-                at += 1;
-            }
-            text[at] = HEX[usize::from(byte >> 4)];
-            text[at + 1] = HEX[usize::from(byte & 0x0f)];
-            at += 2;
-        }
+        write_hex(&bytes[..4], &mut text[..8]);
+        write_hex(&bytes[4..6], &mut text[9..13]);
+        write_hex(&bytes[6..8], &mut text[14..18]);
+        write_hex(&bytes[8..10], &mut text[19..23]);
+        write_hex(&bytes[10..], &mut text[24..]);
         Self { text }
     }
 
@@ -39,17 +40,33 @@ impl RequestId {
     }
 }
 
+/// Names the request in an error body of Anthropic's API, where its clients look for it: by the id that the headers have.
+pub(super) fn named(error: Vec<u8>, id: &RequestId) -> Vec<u8> {
+    let Ok(mut object) = serde_json::from_slice::<Map<String, Value>>(&error) else { return error };
+    object.insert("request_id".to_owned(), Value::from(id.as_str()));
+    Value::Object(object).to_string().into_bytes()
+}
+
 /// The `traceparent` to send upstream (W3C Trace Context level 1): the client's trace with a span id of our own,
 /// or a new trace, marked as not sampled, since this node records none.
-pub(super) fn traceparent(received: Option<&str>) -> String {
-    let span = fastrand::u64(1..);
-    let mut header = String::with_capacity(55);
-    let written = match received.and_then(parse) {
-        Some((trace, flags)) => write!(header, "00-{trace}-{span:016x}-{flags}"),
-        None => write!(header, "00-{:032x}-{span:016x}-00", fastrand::u128(1..)),
-    };
-    debug_assert!(written.is_ok(), "writing to a string does not fail");
-    header
+pub(super) fn traceparent(received: Option<&str>) -> [u8; TRACEPARENT] {
+    let mut text = *b"00-................................-................-00";
+    match received.and_then(parse) {
+        Some((trace, flags)) => {
+            text[3..35].copy_from_slice(trace.as_bytes());
+            text[53..].copy_from_slice(flags.as_bytes());
+        }
+        None => write_hex(&fastrand::u128(1..).to_be_bytes(), &mut text[3..35]),
+    }
+    write_hex(&fastrand::u64(1..).to_be_bytes(), &mut text[36..52]);
+    text
+}
+
+/// Writes two digits for each byte.
+fn write_hex(bytes: &[u8], text: &mut [u8]) {
+    for (byte, digits) in bytes.iter().zip(text.chunks_exact_mut(2)) {
+        digits.copy_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 0x0f)]]);
+    }
 }
 
 /// (trace id, flags) of a valid header.
@@ -85,11 +102,15 @@ mod tests {
         assert!(matches!(one.as_bytes()[19], b'8' | b'9' | b'a' | b'b'));
     }
 
+    fn sent(received: &str) -> String {
+        String::from_utf8(traceparent(Some(received)).to_vec()).unwrap()
+    }
+
     #[test]
     fn a_valid_trace_is_continued_with_a_span_of_our_own() {
         let received = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        let sent = traceparent(Some(received));
-        assert_eq!(sent.len(), 55);
+        let sent = sent(received);
+        assert_eq!(sent[..36], received[..36]);
         assert_eq!(parse(&sent), Some(("4bf92f3577b34da6a3ce929d0e0e4736", "01")));
         assert_ne!(sent, received);
     }
@@ -104,7 +125,7 @@ mod tests {
             "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
         ] {
-            let sent = traceparent(Some(received));
+            let sent = sent(received);
             let (trace, flags) = parse(&sent).unwrap();
             assert_ne!(trace, "4bf92f3577b34da6a3ce929d0e0e4736", "{received}");
             assert_eq!(flags, "00");

@@ -1,27 +1,33 @@
 //! Who is meant and whether they may: the frontend, its rules about the request's head, the labels.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use actix_web::HttpRequest;
 use actix_web::http::{Version, header};
-use ollamaflow_protocol::header as names;
 use ollamaflow_protocol::object::Frontend;
 use ollamaflow_protocol::route::{Kind, Operation};
 
+use super::GatewaySettings;
+use super::origin::Origin;
 use super::refusal::Refusal;
 use crate::actors::{Directory, FrontendHandle};
 
 /// A request that its frontend lets in.
+#[derive(Clone)]
 pub(super) struct Admitted {
     pub(super) operation: Operation,
     pub(super) frontend: Arc<FrontendHandle>,
     /// The frontend's configuration when the request came; it holds for the whole request.
     pub(super) config: Arc<Frontend>,
+    /// Who sent it.
+    pub(super) origin: Origin,
 }
 
 /// Finds the frontend and applies its rules that need no body.
 pub(super) fn admit(
     directory: &Directory,
+    settings: &GatewaySettings,
     request: &HttpRequest,
     operation: Operation,
 ) -> Result<Admitted, Refusal> {
@@ -41,12 +47,12 @@ pub(super) fn admit(
     if !permitted {
         return Err(Refusal::NotPermitted { frontend: config.identifier.clone(), kind });
     }
-    Ok(Admitted { operation, frontend, config })
-}
-
-/// The labels that the request demands.
-pub(super) fn labels(request: &HttpRequest) -> impl Iterator<Item = &[u8]> {
-    request.headers().get_all(names::LABEL).flat_map(|value| names::labels(value.as_bytes()))
+    let origin = Origin::of(request, &settings.trusted_proxies);
+    if config.rate_limit_per_client > 0 {
+        let taken = frontend.clients().try_take(origin.address, config.rate_limit_per_client, Instant::now());
+        taken.map_err(|retry_after| Refusal::ClientTooFast { retry_after })?;
+    }
+    Ok(Admitted { operation, frontend, config, origin })
 }
 
 /// The host that the client names: of an absolute request target, else of the `Host` header (RFC 9112 3.2.2).

@@ -1,5 +1,7 @@
 //! Every way in which a request is refused or fails before its answer begins, and the one mapping to HTTP.
 
+use std::time::Duration;
+
 use actix_web::HttpResponse;
 use actix_web::body::BoxBody;
 use actix_web::http::{Method, StatusCode, header};
@@ -7,7 +9,13 @@ use ollamaflow_protocol::error::{ApiError, ErrorKind};
 use ollamaflow_protocol::id::{BackendId, FrontendId};
 use ollamaflow_protocol::json::PinError;
 use ollamaflow_protocol::route::ClientProtocol;
+use ollamaflow_protocol::translate::Refused;
 use ollamaflow_protocol::wire;
+
+use super::identity::{RequestId, named};
+use super::intake::ACCEPTED_CODINGS;
+use crate::actors::Denied;
+use crate::media::FetchError;
 
 /// Why a client gets an error of ours and not a backend's answer.
 #[derive(Debug, thiserror::Error)]
@@ -24,16 +32,34 @@ pub(super) enum Refusal {
     HttpVersion,
     #[error("frontend '{frontend}' does not allow {kind}")]
     NotPermitted { frontend: FrontendId, kind: &'static str },
+    #[error("this client sends more requests per second than the frontend takes from one")]
+    ClientTooFast { retry_after: Duration },
+    #[error("the node is shutting down")]
+    Stopping,
     #[error("the request body is larger than the {maximum} bytes that this frontend accepts")]
     TooLarge { maximum: u64 },
     #[error("the request body did not arrive in time")]
     BodyTimeout,
     #[error("the request body is broken")]
     BodyBroken,
+    #[error("the backend takes this request only in another API, and the body is too large to be translated")]
+    NotWhole,
+    #[error("content coding '{0}' is not accepted: send the body in one of {ACCEPTED_CODINGS}, or in none")]
+    UnknownCoding(String),
+    #[error("the request body is no proper {coding}: {why}")]
+    Undecodable { coding: &'static str, why: String },
     #[error(transparent)]
     Pins(#[from] PinError),
+    #[error(transparent)]
+    Translation(#[from] Refused),
+    #[error("{error}")]
+    Image { field: Option<String>, error: FetchError },
     #[error("{0}")]
     NoCandidate(String),
+    #[error("all backends are busy, and too many requests wait for them already")]
+    QueueFull { retry_after: Duration, rate_limited: bool },
+    #[error("no backend was free within {waited_ms} ms")]
+    QueueTimedOut { waited_ms: u64 },
     #[error("backend '{backend}' could not be reached: {why}")]
     Unreachable { backend: BackendId, why: String },
     #[error("backend '{backend}' failed before it answered: {why}")]
@@ -49,25 +75,66 @@ impl Refusal {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::NotFound | Self::NoFrontend(_) => StatusCode::NOT_FOUND,
-            Self::DotSegment | Self::BodyBroken | Self::Pins(_) => StatusCode::BAD_REQUEST,
+            Self::DotSegment
+            | Self::BodyBroken
+            | Self::Undecodable { .. }
+            | Self::Pins(_)
+            | Self::Translation(_) => StatusCode::BAD_REQUEST,
+            Self::Image { error, .. } => match error {
+                FetchError::Busy => StatusCode::SERVICE_UNAVAILABLE,
+                FetchError::Tls(_) => StatusCode::BAD_GATEWAY,
+                _ => StatusCode::BAD_REQUEST,
+            },
+            Self::UnknownCoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::HttpVersion => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::NotPermitted { .. } => StatusCode::FORBIDDEN,
-            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooLarge { .. } | Self::NotWhole => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::NoCandidate(_) | Self::Unreachable { .. } | Self::Failed { .. } => StatusCode::BAD_GATEWAY,
-            Self::TimedOut { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::Stopping | Self::QueueFull { rate_limited: false, .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ClientTooFast { .. } | Self::QueueFull { rate_limited: true, .. } => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
+            Self::TimedOut { .. } | Self::QueueTimedOut { .. } => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// How long the client should wait before it tries again; none if that is of no use.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::ClientTooFast { retry_after } | Self::QueueFull { retry_after, .. } => Some(*retry_after),
+            // By then another node answers, or this one again.
+            Self::Stopping => Some(Duration::from_secs(1)),
+            _ => None,
         }
     }
 
     /// The answer in the client's own protocol.
-    pub(super) fn into_response(self, protocol: ClientProtocol, method: &Method) -> HttpResponse<BoxBody> {
+    pub(super) fn into_response(
+        self,
+        protocol: ClientProtocol,
+        method: &Method,
+        id: &RequestId,
+    ) -> HttpResponse<BoxBody> {
         let status = self.status();
         let message = self.to_string();
         let mut response = HttpResponse::build(status);
         response.insert_header((header::CONTENT_TYPE, "application/json"));
-        if let Self::MethodNotAllowed { allow } = self {
-            response.insert_header((header::ALLOW, allow));
+        match self {
+            Self::MethodNotAllowed { allow } => {
+                response.insert_header((header::ALLOW, allow));
+            }
+            // RFC 9110 §12.5.3: what would have been taken.
+            Self::UnknownCoding(_) => {
+                response.insert_header((header::ACCEPT_ENCODING, ACCEPTED_CODINGS));
+            }
+            _ => {}
+        }
+        if let Some(wait) = self.retry_after() {
+            // Whole seconds is all that the header can say: never too few.
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            response.insert_header((header::RETRY_AFTER, seconds.max(1)));
         }
         if matches!(self, Self::BodyTimeout | Self::BodyBroken) {
             response.force_close();
@@ -75,7 +142,15 @@ impl Refusal {
         if method == Method::HEAD {
             return response.finish();
         }
-        match wire::error_body(protocol, status.as_u16(), &message) {
+        let field = match &self {
+            Self::Translation(refused) => refused.field.as_deref(),
+            Self::Image { field, .. } => field.as_deref(),
+            _ => None,
+        };
+        match wire::error_body_of(protocol, status.as_u16(), &message, field) {
+            Some(body) if protocol == ClientProtocol::Anthropic => {
+                response.body(named(body.into_bytes(), id))
+            }
             Some(body) => response.body(body),
             None => response.json(ApiError::new(self.kind(), message)),
         }
@@ -86,11 +161,27 @@ impl Refusal {
             Self::NotFound | Self::NoFrontend(_) => ErrorKind::NotFound,
             Self::HttpVersion => ErrorKind::UnsupportedHttpVersion,
             Self::NotPermitted { .. } => ErrorKind::AuthorizationFailed,
-            Self::TooLarge { .. } => ErrorKind::TooLarge,
-            Self::NoCandidate(_) | Self::Unreachable { .. } | Self::Failed { .. } | Self::TimedOut { .. } => {
-                ErrorKind::BadGateway
-            }
+            Self::Stopping => ErrorKind::InternalError,
+            Self::TooLarge { .. } | Self::NotWhole => ErrorKind::TooLarge,
+            Self::ClientTooFast { .. } | Self::QueueFull { .. } => ErrorKind::SlowDown,
+            Self::NoCandidate(_)
+            | Self::Unreachable { .. }
+            | Self::Failed { .. }
+            | Self::TimedOut { .. }
+            | Self::QueueTimedOut { .. } => ErrorKind::BadGateway,
             _ => ErrorKind::BadRequest,
+        }
+    }
+}
+
+impl From<Denied> for Refusal {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Nobody(nobody) => Self::NoCandidate(nobody.to_string()),
+            Denied::QueueFull { retry_after, rate_limited } => Self::QueueFull { retry_after, rate_limited },
+            Denied::TimedOut { waited } => {
+                Self::QueueTimedOut { waited_ms: u64::try_from(waited.as_millis()).unwrap_or(u64::MAX) }
+            }
         }
     }
 }

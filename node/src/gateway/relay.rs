@@ -4,18 +4,27 @@
 //! this node's memory. Dropping it closes the upstream connection: that is how a client's departure ends the
 //! generation it asked for.
 
+mod broken;
+mod idle;
+
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use actix_web::body::{BodySize, MessageBody};
-use actix_web::rt::time::{Instant, Sleep, sleep_until};
 use bytes::Bytes;
-use ollamaflow_protocol::wire::{Ending, StreamFormat, StreamWatch, error_frame};
+use ollamaflow_protocol::translate;
+use ollamaflow_protocol::wire::fault::{self, Fault};
+use ollamaflow_protocol::wire::{self, StreamFormat, StreamWatch, Usage, UsageWatch, error_frame};
 
-use super::attempt::Answer;
-use crate::actors::{Lease, Outcome};
+pub(super) use self::broken::Broken;
+use self::idle::Idle;
+use super::answer::{AnswerBody, Held, Live as Arriving};
+use super::closing::{self, Place};
+use super::resume::{Resumable, Resumed, Resuming, Verdict};
+use super::tally::{Counted, End};
+use crate::actors::{Outcome, Permit};
+use crate::clock;
 use crate::upstream::{BodyError, BodyKind, ResponseBody};
 
 /// The next piece of an upstream body.
@@ -28,87 +37,265 @@ pub(super) struct Relay {
     size: BodySize,
     /// `None` once the answer has ended, however: then the upstream connection is free or closed.
     live: Option<Live>,
-    first: Option<Bytes>,
+    /// Read ahead, the next piece last.
+    held: Held,
     /// Present for streams with a known end marker.
     watch: Option<StreamWatch>,
+    /// Present for answers that are no streams and tell what they cost.
+    bill: Option<UsageWatch>,
+    /// Present for streams that another backend may continue.
+    resumable: Option<Box<Resumable>>,
+    /// The search for that backend.
+    resuming: Option<Resuming>,
+    /// Present for streams in another API than the client's. What the client gets comes out of it, at the very end.
+    translation: Option<Box<translate::Answer>>,
+    ending: Ending,
+    /// The last piece of a watched stream, which has the words of an error that ends it.
+    last: Bytes,
     /// Why the connection is to be cut at the next poll.
     cut: Option<Broken>,
+    /// Where this is woken when the node ends what is in flight.
+    place: Place,
+}
+
+/// What is done with a stream on its way.
+pub(super) struct Streaming {
+    /// The backend's format, if its end marker is known and its bytes are readable.
+    pub(super) format: Option<StreamFormat>,
+    /// Counts the tokens of an answer that is no stream, if its bytes are readable.
+    pub(super) bill: Option<UsageWatch>,
+    pub(super) translation: Option<Box<translate::Answer>>,
+    pub(super) resumable: Option<Box<Resumable>>,
 }
 
 struct Live {
     body: ResponseBody,
-    lease: Lease,
+    permit: Permit,
     idle: Option<Idle>,
 }
 
-/// The longest silence. One timer per answer, moved only when it fires, so that a piece costs no timer work.
-struct Idle {
-    limit: Duration,
-    last: Instant,
-    timer: Option<Pin<Box<Sleep>>>,
-}
+/// What a poll gives, if anything; else it goes on.
+type Step = Option<Poll<Option<Result<Bytes, Broken>>>>;
 
-/// Why an answer broke off after its head was sent.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Broken {
-    #[error("the backend's answer broke off: {0}")]
-    Body(#[from] BodyError),
-    #[error("the backend fell silent for {0:?}")]
-    Idle(Duration),
-    #[error("the backend ended the stream before it was complete")]
-    NoEndMarker,
+/// What is counted at the end of an answer.
+pub(super) struct Ending {
+    pub(super) counted: Option<Counted>,
+    /// What it is counted as if the client gets all of it.
+    pub(super) whole: End,
+    /// The tokens, if they are known beforehand.
+    pub(super) usage: Option<Usage>,
 }
 
 // === impl Relay ===
 
 impl Relay {
-    /// `format` is the stream's, if its end marker is known and its bytes are readable.
-    pub(super) fn new(answer: Answer, format: Option<StreamFormat>) -> Self {
-        let size = match answer.response.body.kind() {
-            BodyKind::Empty => BodySize::None,
-            BodyKind::Sized(length) => BodySize::Sized(length),
-            BodyKind::Chunked | BodyKind::UntilClose => BodySize::Stream,
+    pub(super) fn new(answer: AnswerBody, streaming: Streaming, ending: Ending) -> Self {
+        let Streaming { format, bill, translation, resumable } = streaming;
+        let watch = format.map(StreamWatch::new);
+        let (resuming, cut, place) = (None, None, Place::default());
+        let size = BodySize::None;
+        let held = Held::new();
+        let last = Bytes::new();
+        let live = None;
+        let mut relay = Self {
+            size,
+            live,
+            held,
+            watch,
+            bill,
+            resumable,
+            resuming,
+            translation,
+            ending,
+            last,
+            cut,
+            place,
         };
-        let idle = answer.idle.map(|limit| Idle { limit, last: Instant::now(), timer: None });
-        let mut live = Live { body: answer.response.body, lease: answer.lease, idle };
-        let live = if size.is_eof() {
-            live.lease.finish(Outcome::Complete);
-            None
-        } else {
-            Some(live)
+        match answer {
+            AnswerBody::Live(arriving) => {
+                relay.size = match arriving.rest.kind() {
+                    // Its length is the other stream's.
+                    _ if relay.translation.is_some() => BodySize::Stream,
+                    BodyKind::Empty => BodySize::None,
+                    BodyKind::Sized(length) => BodySize::Sized(length),
+                    BodyKind::Chunked | BodyKind::UntilClose => BodySize::Stream,
+                };
+                relay.take(arriving);
+                if relay.size.is_eof() {
+                    relay.close(Outcome::Complete);
+                }
+            }
+            AnswerBody::Whole(body) => {
+                relay.size = BodySize::Sized(body.len() as u64);
+                relay.held.push(body);
+                relay.close(Outcome::Complete);
+            }
+        }
+        relay
+    }
+
+    /// This is what comes next.
+    fn take(&mut self, Arriving { mut held, rest, permit, idle }: Arriving) {
+        held.reverse();
+        self.held = held;
+        let idle = idle.map(Idle::new);
+        self.live = Some(Live { body: rest, permit, idle });
+    }
+
+    /// A piece of the answer; returns what of it the client gets now.
+    fn pass(&mut self, mut bytes: Bytes) -> Option<Bytes> {
+        if let Some(resumable) = &mut self.resumable {
+            bytes = resumable.pass(bytes);
+            if resumable.is_done_with() {
+                self.resumable = None;
+            }
+        }
+        self.told(bytes)
+    }
+
+    /// The client gets this, if it is anything: the server takes an empty piece for the end.
+    fn told(&mut self, bytes: Bytes) -> Option<Bytes> {
+        if let Some(watch) = &mut self.watch {
+            watch.push(&bytes);
+            self.last = bytes.clone();
+        } else if let Some(bill) = &mut self.bill {
+            bill.push(&bytes);
+        }
+        let bytes = match &mut self.translation {
+            Some(translation) => written(|out| translation.push(&bytes, clock::now(), out)),
+            None => bytes,
         };
-        Self { size, live, first: answer.first, watch: format.map(StreamWatch::new), cut: None }
+        (!bytes.is_empty()).then_some(bytes)
     }
 
     /// The upstream said that this is the end.
-    fn end(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
-        match self.watch.as_ref().map(StreamWatch::ending) {
-            Some(Ending::Missing) => return self.fail(Broken::NoEndMarker, cx),
-            Some(Ending::Failed) => self.close(Outcome::Failed),
-            Some(Ending::Complete) | None => self.close(Outcome::Complete),
+    fn end(&mut self, cx: &mut Context<'_>) -> Step {
+        let last = self.resumable.as_mut().map(|resumable| resumable.finish());
+        if let Some(last) = last.and_then(|last| self.told(last)) {
+            return Some(Poll::Ready(Some(Ok(last))));
         }
-        Poll::Ready(None)
+        if self.translation.is_some() {
+            return self.end_translated(cx);
+        }
+        match self.watch.as_ref().map(StreamWatch::ending) {
+            Some(wire::Ending::Missing) => return self.die(Broken::NoEndMarker, cx),
+            Some(wire::Ending::Failed) => self.close(self.told_failure()),
+            Some(wire::Ending::Complete) | None => self.close(Outcome::Complete),
+        }
+        Some(Poll::Ready(None))
+    }
+
+    /// The same for a stream in another API: its own end is what counts, which may be there without the marker.
+    fn end_translated(&mut self, cx: &mut Context<'_>) -> Step {
+        let translation = self.translation.as_mut()?;
+        let is_cut = self.watch.as_ref().is_some_and(|watch| watch.ending() == wire::Ending::Missing);
+        if is_cut
+            && translation.ending() == wire::Ending::Missing
+            && self.resumable.as_ref().is_some_and(|resumable| resumable.can_go_on())
+        {
+            return self.die(Broken::NoEndMarker, cx);
+        }
+        let last = written(|out| translation.finish(clock::now(), out));
+        let outcome = match translation.ending() {
+            wire::Ending::Complete => Outcome::Complete,
+            _ if is_cut => Outcome::Failed,
+            _ => self.told_failure(),
+        };
+        self.close(outcome);
+        Some(Poll::Ready((!last.is_empty()).then_some(Ok(last))))
+    }
+
+    /// Whose failure the error frame tells of with which the backend ended its stream: a model that cannot be pulled, or an
+    /// answer that cannot be parsed, is none of its own.
+    fn told_failure(&self) -> Outcome {
+        let is_progress = self.watch.as_ref().is_some_and(|it| it.format() == StreamFormat::OllamaProgress);
+        let words = String::from_utf8_lossy(&self.last);
+        if !is_progress && fault::of_message(&words) == Fault::Backend {
+            Outcome::Failed
+        } else {
+            Outcome::Declined
+        }
+    }
+
+    /// The backend's stream is dead: another one is asked to go on, if it can be.
+    fn die(&mut self, why: Broken, cx: &mut Context<'_>) -> Step {
+        let Some(mut resumable) = self.resumable.take() else {
+            return Some(self.fail(why, Bytes::new(), cx));
+        };
+        let rest = resumable.rest();
+        let mut watch = self.watch.clone();
+        if let Some(watch) = &mut watch {
+            watch.push(&rest);
+        }
+        let is_whole = watch.is_some_and(|watch| watch.ending() == wire::Ending::Complete);
+        if is_whole && !rest.is_empty() {
+            // Only the end of its last frame is missing.
+            self.held.push(rest);
+            return None;
+        }
+        if is_whole || !resumable.can_go_on() {
+            return Some(self.fail(why, rest, cx));
+        }
+        if let Some(mut live) = self.live.take() {
+            let backend = live.permit.backend().id();
+            tracing::warn!(%backend, reason = %why, "answer broke off; another backend is asked to go on");
+            live.permit.finish(why.outcome());
+        }
+        self.resuming = Some(resumable.go_on(why, rest));
+        None
+    }
+
+    /// The search for a backend that goes on is over.
+    fn resumed(&mut self, resumed: Resumed, cx: &mut Context<'_>) -> Step {
+        let Resumed { resumable, next, why, rest } = resumed;
+        let Some(next) = next else { return Some(self.fail(why, rest, cx)) };
+        self.resumable = Some(resumable);
+        self.take(next);
+        if let Some(counted) = &self.ending.counted {
+            counted.resumed();
+        }
+        None
     }
 
     /// The answer broke: a stream gets a last frame that says so; anything else is cut, which no client takes
-    /// for a whole answer.
-    fn fail(&mut self, why: Broken, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+    /// for a whole answer. `rest` was held back and comes before.
+    fn fail(
+        &mut self,
+        why: Broken,
+        rest: Bytes,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Broken>>> {
+        self.resumable = None;
+        let rest = self.told(rest);
+        let usage = self.usage();
         let watch = self.watch.take().filter(|_| self.size == BodySize::Stream);
+        self.ending.usage = self.ending.usage.or(usage);
         let ending = watch.as_ref().map(StreamWatch::ending);
-        if ending == Some(Ending::Complete) {
+        if ending == Some(wire::Ending::Complete) {
             // The end marker was there; what failed is only the connection.
             self.close(Outcome::Complete);
-            return Poll::Ready(None);
+            return Poll::Ready(rest.map(Ok));
         }
         if let Some(live) = &self.live {
-            tracing::warn!(backend = %live.lease.backend().id(), reason = %why, "answer broke off");
+            tracing::warn!(backend = %live.permit.backend().id(), reason = %why, "answer broke off");
         }
-        self.close(Outcome::Failed);
+        if let Some(mut translation) = self.translation.take() {
+            let last = written(|out| {
+                out.extend_from_slice(rest.as_deref().unwrap_or_default());
+                translation.fail(&why.to_string(), out);
+            });
+            let is_whole = translation.ending() == wire::Ending::Complete;
+            self.close(if is_whole { Outcome::Complete } else { why.outcome() });
+            return Poll::Ready((!last.is_empty()).then_some(Ok(last)));
+        }
+        self.close(why.outcome());
         match watch {
-            Some(_) if ending == Some(Ending::Failed) => Poll::Ready(None),
+            Some(_) if ending == Some(wire::Ending::Failed) => Poll::Ready(rest.map(Ok)),
             Some(watch) => {
-                let frame = format!("{}{}", watch.separator(), error_frame(watch.format(), &why.to_string()));
-                Poll::Ready(Some(Ok(Bytes::from(frame))))
+                let frame = error_frame(watch.format(), &why.to_string());
+                let separator = watch.separator().as_bytes();
+                let last = [rest.as_deref().unwrap_or_default(), separator, frame.as_bytes()].concat();
+                Poll::Ready(Some(Ok(Bytes::from(last))))
             }
             None => {
                 // The server forgets what it has not written when a body fails, be it the whole head: let it write.
@@ -120,8 +307,68 @@ impl Relay {
     }
 
     fn close(&mut self, outcome: Outcome) {
+        self.resumable = None;
         if let Some(mut live) = self.live.take() {
-            live.lease.finish(outcome);
+            live.permit.finish(outcome);
+        }
+        self.ending.end(outcome, self.usage());
+    }
+
+    /// The tokens that the backend has counted so far.
+    fn usage(&self) -> Option<Usage> {
+        let streamed = self.watch.as_ref().map(StreamWatch::usage);
+        streamed.or_else(|| self.bill.as_ref().map(UsageWatch::usage))
+    }
+
+    /// The next step of a stream whose backend is dead.
+    fn poll_resuming(&mut self, resuming: &mut Resuming, cx: &mut Context<'_>) -> Poll<Step> {
+        if !closing::is_closed() {
+            if let Poll::Ready(resumed) = resuming.as_mut().poll(cx) {
+                return Poll::Ready(self.resumed(resumed, cx));
+            }
+            ready!(self.place.poll_closed(cx));
+        }
+        Poll::Ready(Some(self.fail(Broken::Stopping, Bytes::new(), cx)))
+    }
+
+    /// The next step of a stream whose backend lives.
+    fn poll_live(&mut self, cx: &mut Context<'_>) -> Step {
+        // Before the body is asked: there may be no end to what it has.
+        if closing::is_closed() {
+            return Some(self.fail(Broken::Stopping, Bytes::new(), cx));
+        }
+        if let Some(resumable) = &mut self.resumable {
+            match resumable.verdict() {
+                Verdict::Good => {}
+                Verdict::Dead(why) => return self.die(why, cx),
+                Verdict::Settled => {
+                    self.held.push(resumable.rest());
+                    self.resumable = None;
+                    return None;
+                }
+            }
+        }
+        let Some(live) = &mut self.live else { return Some(Poll::Ready(None)) };
+        match live.body.poll_data(cx) {
+            Poll::Ready(Some(Ok(bytes))) => {
+                if let Some(idle) = &mut live.idle {
+                    idle.heard();
+                }
+                self.pass(bytes).map(|bytes| Poll::Ready(Some(Ok(bytes))))
+            }
+            Poll::Ready(Some(Err(e))) => self.die(e.into(), cx),
+            Poll::Ready(None) => self.end(cx),
+            Poll::Pending => {
+                if self.place.poll_closed(cx).is_ready() {
+                    return Some(self.fail(Broken::Stopping, Bytes::new(), cx));
+                }
+                let Some(idle) = &mut live.idle else { return Some(Poll::Pending) };
+                let limit = idle.limit;
+                if idle.poll_expired(cx).is_pending() {
+                    return Some(Poll::Pending);
+                }
+                self.die(Broken::Idle(limit), cx)
+            }
         }
     }
 }
@@ -135,52 +382,58 @@ impl MessageBody for Relay {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
         let this = &mut *self;
-        if let Some(first) = this.first.take() {
-            if let Some(watch) = &mut this.watch {
-                watch.push(&first);
+        loop {
+            if this.translation.as_ref().is_some_and(|it| it.ending() == wire::Ending::Failed) {
+                // The client has its error frame, and whatever comes behind it is nothing to anyone.
+                this.held.clear();
+                this.close(this.told_failure());
+                return Poll::Ready(None);
             }
-            return Poll::Ready(Some(Ok(first)));
-        }
-        if let Some(why) = this.cut.take() {
-            return Poll::Ready(Some(Err(why)));
-        }
-        let Some(live) = &mut this.live else { return Poll::Ready(None) };
-        match live.body.poll_data(cx) {
-            Poll::Ready(Some(Ok(bytes))) => {
-                if let Some(idle) = &mut live.idle {
-                    idle.last = Instant::now();
+            if let Some(bytes) = this.held.pop() {
+                match this.pass(bytes) {
+                    Some(bytes) => return Poll::Ready(Some(Ok(bytes))),
+                    None => continue,
                 }
-                if let Some(watch) = &mut this.watch {
-                    watch.push(&bytes);
-                }
-                Poll::Ready(Some(Ok(bytes)))
             }
-            Poll::Ready(Some(Err(e))) => this.fail(e.into(), cx),
-            Poll::Ready(None) => this.end(cx),
-            Poll::Pending => {
-                let Some(idle) = &mut live.idle else { return Poll::Pending };
-                let limit = idle.limit;
-                ready!(idle.poll_expired(cx));
-                this.fail(Broken::Idle(limit), cx)
+            if let Some(why) = this.cut.take() {
+                return Poll::Ready(Some(Err(why)));
+            }
+            let step = if let Some(mut resuming) = this.resuming.take() {
+                match this.poll_resuming(&mut resuming, cx) {
+                    Poll::Ready(step) => step,
+                    Poll::Pending => {
+                        this.resuming = Some(resuming);
+                        return Poll::Pending;
+                    }
+                }
+            } else if this.live.is_some() {
+                this.poll_live(cx)
+            } else {
+                return Poll::Ready(None);
+            };
+            if let Some(poll) = step {
+                return poll;
             }
         }
     }
 }
 
-// === impl Idle ===
+/// What `write` writes.
+fn written(write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    let mut out = Vec::new();
+    write(&mut out);
+    Bytes::from(out)
+}
 
-impl Idle {
-    fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            let deadline = self.last + self.limit;
-            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-            if timer.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
+// === impl Ending ===
+
+impl Ending {
+    fn end(&mut self, outcome: Outcome, usage: Option<Usage>) {
+        if let Some(counted) = &mut self.counted {
+            if let Some(usage) = usage.or(self.usage.take()) {
+                counted.used(usage);
             }
-            if Instant::now() >= deadline {
-                return Poll::Ready(());
-            }
-            timer.as_mut().reset(deadline);
+            counted.end(if outcome == Outcome::Complete { self.whole } else { End::Error });
         }
     }
 }

@@ -5,40 +5,41 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, Version};
 use actix_web::{HttpRequest, HttpResponse};
 use ollamaflow_protocol::header as names;
-use ollamaflow_protocol::wire::StreamFormat;
 
-use super::attempt::Answer;
+use super::answer::{Answer, AnswerBody};
 use super::cors;
 use super::hop::Hop;
 use super::identity::RequestId;
 use super::ingress::Admitted;
-use super::relay::Relay;
-use crate::upstream::BodyKind;
+use super::relay::{Ending, Relay, Streaming};
+use super::tally::{Counted, End};
 
+/// By which Anthropic's API names a request, and its SDKs in what they return and raise.
+const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const REQUEST_ID: HeaderName = HeaderName::from_static(names::REQUEST_ID);
 const BACKEND: HeaderName = HeaderName::from_static(names::BACKEND);
 const STICKY: HeaderName = HeaderName::from_static(names::STICKY);
+const RESUMED: HeaderName = HeaderName::from_static(names::RESUMED);
 
 /// The answer of a backend as the client gets it.
-pub(super) fn relay(request: &HttpRequest, admitted: &Admitted, mut answer: Answer) -> HttpResponse<BoxBody> {
-    let upstream = &mut answer.response;
-    let headers = std::mem::take(&mut upstream.headers);
-    let mut response = HttpResponse::new(upstream.status);
+pub(super) fn relay(
+    request: &HttpRequest,
+    admitted: &Admitted,
+    mut answer: Answer,
+    counted: Option<Counted>,
+) -> HttpResponse<BoxBody> {
+    let is_told = matches!(answer.body, AnswerBody::Whole(_));
+    let bill = if is_told || answer.format.is_some() { None } else { answer.bill() };
+    let headers = std::mem::take(&mut answer.headers);
+    let mut response = HttpResponse::new(answer.status);
     let connection = headers.iter().filter(|(name, _)| name == header::CONNECTION).map(|(_, value)| value);
     let hop = Hop::of(connection);
-    let mut readable = true;
-    let mut format = None;
     // The server writes the length of bodies; an answer to HEAD and 304 keep the one that the backend named.
-    let keeps_length = upstream.body.kind() == BodyKind::Empty;
+    let keeps_length = answer.has_no_body();
     let mut length = None;
     for (name, value) in headers {
-        match name {
-            header::CONTENT_LENGTH => length = value.to_str().ok().and_then(|text| text.parse::<u64>().ok()),
-            header::CONTENT_ENCODING => readable = value.as_bytes().eq_ignore_ascii_case(b"identity"),
-            header::CONTENT_TYPE => {
-                format = value.to_str().ok().and_then(|kind| StreamFormat::of(admitted.operation, kind));
-            }
-            _ => {}
+        if name == header::CONTENT_LENGTH {
+            length = value.to_str().ok().and_then(|text| text.parse::<u64>().ok());
         }
         let is_length = name == header::CONTENT_LENGTH && !keeps_length;
         if !is_length && !hop.ends(&name) {
@@ -46,15 +47,25 @@ pub(super) fn relay(request: &HttpRequest, admitted: &Admitted, mut answer: Answ
         }
     }
     response.headers_mut().insert(STICKY, sticky(admitted));
-    if let Ok(backend) = HeaderValue::from_str(answer.lease.backend().id().as_ref()) {
+    if let Ok(backend) = HeaderValue::from_str(answer.backend.id().as_ref()) {
         response.headers_mut().insert(BACKEND, backend);
+    }
+    let resumable = answer.resumable.take();
+    if admitted.config.resume_streams {
+        let may_be = if resumable.is_some() { "true" } else { "false" };
+        response.headers_mut().insert(RESUMED, HeaderValue::from_static(may_be));
     }
     if request.version() < Version::HTTP_11 {
         // HTTP/1.0 knows no chunks: the end of the connection is the end of the body.
         response.head_mut().no_chunking(true);
         response.head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
     }
-    let relay = Relay::new(answer, format.filter(|_| readable));
+    let is_error = answer.status.is_client_error() || answer.status.is_server_error();
+    let whole = if is_error { End::Error } else { End::Complete };
+    answer.told.write(admitted.operation, response.headers_mut());
+    let streaming = Streaming { format: answer.format, bill, translation: answer.translation, resumable };
+    let usage = is_told.then_some(answer.usage);
+    let relay = Relay::new(answer.body, streaming, Ending { counted, whole, usage });
     match length {
         Some(length) if request.method() == Method::HEAD => response.set_body(HeadOnly { length }.boxed()),
         _ => response.set_body(relay.boxed()),
@@ -71,6 +82,15 @@ pub(crate) fn finish(headers: &mut HeaderMap, id: &RequestId, defaults: &[(Heade
     }
     if let Ok(id) = HeaderValue::from_bytes(id.as_bytes()) {
         headers.insert(REQUEST_ID, id);
+    }
+}
+
+/// Names the request to Anthropic's clients, unless the backend has.
+pub(super) fn name(headers: &mut HeaderMap, id: &RequestId) {
+    if !headers.contains_key(ANTHROPIC_REQUEST_ID)
+        && let Ok(id) = HeaderValue::from_bytes(id.as_bytes())
+    {
+        headers.insert(ANTHROPIC_REQUEST_ID, id);
     }
 }
 

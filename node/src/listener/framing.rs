@@ -213,11 +213,21 @@ fn end_of_head(bytes: &[u8]) -> HeadEnd {
     HeadEnd::Missing { last_line }
 }
 
+/// The lines of a head, without their line feeds.
+fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut start = 0;
+    memchr::memchr_iter(b'\n', head).map(move |end| {
+        let line = &head[start..end];
+        start = end + 1;
+        line
+    })
+}
+
 /// What follows a whole head; [`State::Idle`] for a request without a body.
 fn after_head(head: &[u8]) -> State {
     let mut left = 0;
     // The first line is the request's, and has no name before a colon that matters.
-    for line in head.split(|&byte| byte == b'\n').skip(1) {
+    for line in lines(head).skip(1) {
         let Some(colon) = memchr::memchr(b':', line) else { continue };
         let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
         if name.eq_ignore_ascii_case(b"transfer-encoding") {

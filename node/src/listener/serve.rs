@@ -31,8 +31,8 @@ pub struct ListenerSettings {
     pub keep_alive: Option<Duration>,
     /// How long the head of a request may take.
     pub head_timeout: Duration,
-    /// How long requests in flight may go on after a stop was asked for: seconds.
-    pub shutdown_seconds: u64,
+    /// How long requests in flight may go on after a stop was asked for; rounded up to seconds.
+    pub shutdown: Duration,
 }
 
 /// Starts to serve. `app` makes the application, once on each thread.
@@ -51,7 +51,7 @@ where
     let mut builder = Server::build()
         .workers(settings.workers)
         .max_concurrent_connections(settings.max_connections)
-        .shutdown_timeout(settings.shutdown_seconds)
+        .shutdown_timeout(settings.shutdown.as_secs() + u64::from(settings.shutdown.subsec_nanos() > 0))
         .disable_signals();
     let stopping = builder.graceful_shutdown_signal();
     for socket in sockets {

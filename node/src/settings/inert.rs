@@ -6,7 +6,7 @@ use super::Settings;
 use super::layers::{Origin, Origins, lookup};
 
 /// Settings, or groups of them, and what the operator can do instead.
-pub(super) const INERT: [(&str, &str); 13] = [
+pub(super) const INERT: [(&str, &str); 12] = [
     ("Logging.Servers", "forward the console output to syslog with your service manager"),
     ("Logging.LogDirectory", "redirect the console output to a file"),
     ("Logging.LogFilename", "redirect the console output to a file"),
@@ -18,7 +18,6 @@ pub(super) const INERT: [(&str, &str); 13] = [
     ("Webserver.Headers.IncludeContentLength", "the length is sent whenever it is known"),
     ("Webserver.Debug", "use Logging.MinimumSeverity 0 for detail"),
     ("DatabaseFilename", "write the objects into Frontends and Backends of the settings file"),
-    ("StickyHeaders", "clients are not yet kept on one backend"),
     ("Webserver.IO.MaxIncomingHeadersSize", "the head of a request may have up to 128 KiB"),
 ];
 

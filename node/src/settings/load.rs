@@ -126,8 +126,13 @@ fn flag_values(flags: Flags) -> Vec<(JsonPath, Value, &'static str)> {
         values.push((webserver.property("Hostname"), listen.host.into(), "--listen"));
         values.push((webserver.property("Port"), listen.port.into(), "--listen"));
     }
-    if let Some(directory) = flags.data_directory {
-        values.push((JsonPath::root().property("DataDirectory"), directory.into(), "--data-directory"));
+    for (name, value, flag) in [
+        ("DataDirectory", flags.data_directory.map(Value::from), "--data-directory"),
+        ("TrustedProxies", flags.trusted_proxies.map(Value::from), "--trusted-proxies"),
+        ("ShutdownGraceMs", flags.shutdown_grace_ms.map(Value::from), "--shutdown-grace-ms"),
+        ("ShutdownSettleMs", flags.shutdown_settle_ms.map(Value::from), "--shutdown-settle-ms"),
+    ] {
+        values.extend(value.map(|value| (JsonPath::root().property(name), value, flag)));
     }
     let ClusterFlags { listen, advertise, peers, join, secret, secret_file } = flags.cluster;
     let secret = secret.map(|secret| secret.expose().to_owned());

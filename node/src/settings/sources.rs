@@ -47,6 +47,12 @@ pub struct Flags {
     pub listen: Option<ListenAddress>,
     /// `--data-directory`.
     pub data_directory: Option<String>,
+    /// `--trusted-proxies`, as they were written.
+    pub trusted_proxies: Option<Vec<String>>,
+    /// `--shutdown-grace-ms`.
+    pub shutdown_grace_ms: Option<u32>,
+    /// `--shutdown-settle-ms`.
+    pub shutdown_settle_ms: Option<u32>,
     /// The flags of the cluster.
     pub cluster: ClusterFlags,
 }

@@ -105,7 +105,8 @@ fn defaults_are_those_of_the_reference_with_our_decisions() {
             "Tls": {"CertificateFile": null, "KeyFile": null, "CaFile": null}
         },
         "DataDirectory": "./data", "DatabaseFilename": "./ollamaflow.db", "AdminBearerTokens": [],
-        "StickyHeaders": ["x-conversation-id", "x-thread-id"], "Frontends": [], "Backends": []
+        "StickyHeaders": ["x-conversation-id", "x-thread-id"], "TrustedProxies": [], "ShutdownGraceMs": 30000,
+        "ShutdownSettleMs": null, "Frontends": [], "Backends": []
     });
     assert_eq!(serde_json::to_value(Settings::default()).unwrap(), expected);
 }
@@ -206,6 +207,7 @@ fn every_setting_has_an_environment_variable_in_any_case() {
             // Excludes `Secret`, and must exist: see the tests of the cluster.
             Value::Null if path == "Cluster.SecretFile" => continue,
             Value::Null if path == "Cluster.Secret" => "another secret of the cluster".to_owned(),
+            Value::Null if path == "ShutdownSettleMs" => "250".to_owned(),
             // A text that is an address too.
             Value::Null => "localhost:1".to_owned(),
             Value::String(text) => text.clone(),
@@ -324,6 +326,51 @@ fn every_flag_of_the_cluster_reaches_its_setting() {
     assert_eq!(errors[1], "flag --cluster-secret: Cluster.Secret must have at least 16 characters");
 }
 
+// === proxies and stopping ===
+
+#[test]
+fn trusted_proxies_and_the_times_of_a_stop_are_set_in_every_layer() {
+    let proxies = |loaded: &Loaded| serde_json::to_value(&loaded.settings.trusted_proxies).unwrap();
+    let file = json!({"TrustedProxies": ["10.0.0.0/8"], "ShutdownGraceMs": 1, "ShutdownSettleMs": 2});
+    let loaded = Bench::with(&file).loaded();
+    let times = |loaded: &Loaded| (loaded.settings.shutdown_grace_ms, loaded.settings.shutdown_settle_ms);
+    assert_eq!((proxies(&loaded), times(&loaded)), (json!(["10.0.0.0/8"]), (1, Some(2))));
+    let bench = Bench::with(&file)
+        .env("OLLAMAFLOW_TRUSTEDPROXIES", "192.0.2.1, ::1")
+        .env("OLLAMAFLOW_SHUTDOWNGRACEMS", "3")
+        .env("OLLAMAFLOW_SHUTDOWNSETTLEMS", "4");
+    let loaded = bench.loaded();
+    assert_eq!((proxies(&loaded), times(&loaded)), (json!(["192.0.2.1", "::1"]), (3, Some(4))));
+    let flags = Flags {
+        trusted_proxies: Some(vec!["192.0.2.0/24".to_owned()]),
+        shutdown_grace_ms: Some(5),
+        shutdown_settle_ms: Some(6),
+        ..Flags::default()
+    };
+    let loaded = bench.flags(flags).loaded();
+    assert_eq!((proxies(&loaded), times(&loaded)), (json!(["192.0.2.0/24"]), (5, Some(6))));
+    assert_eq!(
+        loaded.origins.get("ShutdownSettleMs"),
+        Some(&Origin::Flag("--shutdown-settle-ms".to_owned()))
+    );
+}
+
+#[test]
+fn faulty_proxies_and_times_are_told_with_their_place() {
+    let file = json!({"TrustedProxies": ["::1", "proxy"], "ShutdownGraceMs": -1, "ShutdownSettleMs": "soon"});
+    let mut errors = Bench::with(&file).errors();
+    errors.sort();
+    let expected = [
+        "file: ShutdownGraceMs must be a whole number from 0 to 3600000",
+        "file: ShutdownSettleMs must be a whole number from 0 to 3600000",
+        "file: TrustedProxies[1] must be an address or a network such as 10.0.0.0/8, but is \"proxy\"",
+    ];
+    assert_eq!(errors.len(), expected.len(), "{errors:#?}");
+    for (error, expected) in errors.iter().zip(expected) {
+        assert!(error.starts_with(expected), "{error}\nis not\n{expected}");
+    }
+}
+
 // === errors and notices ===
 
 #[test]
@@ -332,7 +379,7 @@ fn unknown_properties_are_left_out_and_reported_once_each() {
         "AdminBearerTokens": ["t"],
         "Webserver": {"Port": 1, "Prot": 2},
         "Colour": {"Deep": 1},
-        "Backends": [{"Identifier": "b1", "Weight": 3, "ActiveRequests": 2, "HealthySinceUtc": "x"}]
+        "Backends": [{"Identifier": "b1", "Height": 3, "ActiveRequests": 2, "HealthySinceUtc": "x"}]
     }))
     .loaded();
     let mut notices = loaded.notices.clone();
@@ -340,7 +387,7 @@ fn unknown_properties_are_left_out_and_reported_once_each() {
     assert_eq!(
         notices,
         [
-            "Backends[0].Weight (file) is unknown and left out",
+            "Backends[0].Height (file) is unknown and left out",
             "Colour (file) is unknown and left out",
             "Webserver.Prot (file) is unknown and left out"
         ]
@@ -353,7 +400,7 @@ fn every_error_is_told_with_its_layer_and_place() {
         "Webserver": {"Port": 70_000, "Hostname": ""},
         "HealthCheck": {"IntervalMs": 99, "JitterPercent": 51},
         "Backends": [{"Identifier": "b1"}, {"Identifier": "b2", "Port": -1}, {"Port": 5}],
-        "Frontends": [{"Identifier": "f1", "LoadBalancing": "Weighted"}],
+        "Frontends": [{"Identifier": "f1", "LoadBalancing": "Fastest"}],
         "AdminBearerTokens": "token-in-the-wrong-place"
     }))
     .env("OLLAMAFLOW_UPSTREAM__CONNECTTIMEOUTMS", "soon")
@@ -367,7 +414,7 @@ fn every_error_is_told_with_its_layer_and_place() {
         "file: AdminBearerTokens must be an array, but is a string",
         "file: Backends[1].Port must be a whole number from 0 to 65535, but is -1",
         "file: Backends[2].Identifier must not be empty",
-        "file: Frontends[0].LoadBalancing must be one of Random, RoundRobin, but is \"Weighted\"",
+        "file: Frontends[0].LoadBalancing must be one of Random, RoundRobin, LeastConnections, Weighted, LeastLatency, ModelAffinity, PrefixAffinity, but is \"Fastest\"",
         "file: HealthCheck.IntervalMs must be a whole number of 100 or more",
         "file: HealthCheck.JitterPercent must be a whole number from 0 to 50, but is 51",
         "file: Webserver.Hostname must not be empty",
@@ -420,14 +467,15 @@ fn settings_without_effect_are_reported_when_they_were_changed() {
         "Logging": {"LogDirectory": "/var/log/", "Servers": []},
         "Webserver": {"Ssl": {"PfxCertificatePassword": "hunter2"}}
     }))
-    .env("OLLAMAFLOW_STICKYHEADERS", "x-a")
+    .env("OLLAMAFLOW_WEBSERVER__USEMACHINEHOSTNAME", "true")
     .flags(Flags { data_directory: Some("/data".to_owned()), ..Flags::default() })
     .loaded();
     let starts = [
         "Logging.Servers (file) has no effect in this version: ",
         "Logging.LogDirectory (file) has no effect in this version: ",
+        "Webserver.UseMachineHostname (environment variable OLLAMAFLOW_WEBSERVER__USEMACHINEHOSTNAME) has no effect in \
+         this version: ",
         "Webserver.Ssl.PfxCertificatePassword (file) has no effect in this version: ",
-        "StickyHeaders (environment variable OLLAMAFLOW_STICKYHEADERS) has no effect in this version: ",
     ];
     assert_eq!(loaded.notices.len(), starts.len(), "{:?}", loaded.notices);
     for (notice, start) in loaded.notices.iter().zip(starts) {

@@ -38,7 +38,8 @@ pub(super) struct Connector {
     lookups: Arc<Semaphore>,
 }
 
-type Addresses = SmallVec<[SocketAddr; MAX_ADDRESSES]>;
+/// Addresses of one name, in the resolver's order.
+pub type Addresses = SmallVec<[SocketAddr; MAX_ADDRESSES]>;
 
 /// The address that failed last, and how. Without one there was no address.
 type ConnectFailure = Option<(SocketAddr, io::Error)>;
@@ -84,6 +85,9 @@ impl Connector {
     }
 
     async fn resolve(&self, target: &Target) -> Result<Addresses, SendError> {
+        if let Some(known) = target.addresses() {
+            return Ok(known.iter().copied().take(MAX_ADDRESSES).collect());
+        }
         let port = target.port();
         let name = match target.host() {
             Host::Address(address) => return Ok(smallvec![SocketAddr::new(*address, port)]),
@@ -96,12 +100,18 @@ impl Connector {
 
     async fn lookup(&self, name: Box<str>, port: u16) -> io::Result<Addresses> {
         let permit = Arc::clone(&self.lookups).acquire_owned().await.map_err(io::Error::other)?;
-        let lookup = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            (&*name, port).to_socket_addrs().map(|found| found.take(MAX_ADDRESSES).collect())
-        });
-        lookup.await.map_err(io::Error::other)?
+        lookup(name, port, permit).await
     }
+}
+
+/// The first addresses of a name, eight at most, as the operating system knows them. `held` is dropped when the resolver
+/// is done, which may be long after the caller gave up.
+pub async fn lookup(name: Box<str>, port: u16, held: impl Send + 'static) -> io::Result<Addresses> {
+    let lookup = tokio::task::spawn_blocking(move || {
+        let _held = held;
+        (&*name, port).to_socket_addrs().map(|found| found.take(MAX_ADDRESSES).collect())
+    });
+    lookup.await.map_err(io::Error::other)?
 }
 
 /// Connects to the first of `addresses` that answers, starting the next one after a failure or `delay`.

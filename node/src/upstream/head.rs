@@ -6,7 +6,6 @@
 
 use std::fmt;
 
-use bytes::{BufMut, BytesMut};
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{HeaderName, Method};
 
@@ -16,7 +15,7 @@ const USUAL_HEAD_BYTES: usize = 512;
 /// Request line and header lines of one request.
 #[derive(Clone)]
 pub struct RequestHead {
-    lines: BytesMut,
+    lines: Vec<u8>,
     method: Method,
     has_host: bool,
 }
@@ -51,11 +50,11 @@ impl RequestHead {
         if !is_path || path_and_query.bytes().any(|byte| byte <= b' ' || byte == b'#' || byte == 0x7f) {
             return Err(InvalidHead::Target);
         }
-        let mut lines = BytesMut::with_capacity(USUAL_HEAD_BYTES.max(path_and_query.len() + 64));
-        lines.put_slice(method.as_str().as_bytes());
-        lines.put_u8(b' ');
-        lines.put_slice(path_and_query.as_bytes());
-        lines.put_slice(b" HTTP/1.1\r\n");
+        let mut lines = Vec::with_capacity(USUAL_HEAD_BYTES.max(path_and_query.len() + 64));
+        lines.extend_from_slice(method.as_str().as_bytes());
+        lines.push(b' ');
+        lines.extend_from_slice(path_and_query.as_bytes());
+        lines.extend_from_slice(b" HTTP/1.1\r\n");
         Ok(Self { lines, method: method.clone(), has_host: false })
     }
 
@@ -73,11 +72,12 @@ impl RequestHead {
             return Err(InvalidHead::Framing);
         }
         self.has_host |= name == HOST;
-        self.lines.reserve(name.as_str().len() + value.len() + 4);
-        self.lines.put_slice(name.as_str().as_bytes());
-        self.lines.put_slice(b": ");
-        self.lines.put_slice(value);
-        self.lines.put_slice(b"\r\n");
+        let name = name.as_str().as_bytes();
+        self.lines.reserve(name.len() + value.len() + 4);
+        self.lines.extend_from_slice(name);
+        self.lines.extend_from_slice(b": ");
+        self.lines.extend_from_slice(value);
+        self.lines.extend_from_slice(b"\r\n");
         Ok(self)
     }
 

@@ -4,7 +4,7 @@
 //! connection of the old one is used for it.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -21,6 +21,7 @@ pub struct Target {
     port: u16,
     tls: Option<TargetTls>,
     authority: Box<str>,
+    addresses: Option<Box<[SocketAddr]>>,
 }
 
 /// The host as it is connected to.
@@ -60,6 +61,25 @@ impl Target {
     /// # Errors
     /// See [`TargetError`].
     pub fn new(host: &str, port: u16, tls: Option<Arc<ClientConfig>>) -> Result<Arc<Self>, TargetError> {
+        Self::parse(host, port, tls).map(Arc::new)
+    }
+
+    /// The same, connected to at `addresses` only: for callers that have resolved the host themselves, and must not have
+    /// it resolved to something else after they looked.
+    ///
+    /// # Errors
+    /// See [`TargetError`].
+    pub fn at(
+        addresses: &[SocketAddr],
+        host: &str,
+        port: u16,
+        tls: Option<Arc<ClientConfig>>,
+    ) -> Result<Arc<Self>, TargetError> {
+        let target = Self::parse(host, port, tls)?;
+        Ok(Arc::new(Self { addresses: Some(addresses.into()), ..target }))
+    }
+
+    fn parse(host: &str, port: u16, tls: Option<Arc<ClientConfig>>) -> Result<Self, TargetError> {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
         if port == 0 {
@@ -73,7 +93,7 @@ impl Target {
         let default_port = if tls.is_some() { 443 } else { 80 };
         let authority = if port == default_port { host.to_string() } else { format!("{host}:{port}") };
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        Ok(Arc::new(Self { id, host, port, tls, authority: authority.into() }))
+        Ok(Self { id, host, port, tls, authority: authority.into(), addresses: None })
     }
 
     /// Unique within the process; connections are pooled under it.
@@ -92,6 +112,11 @@ impl Target {
 
     pub(super) fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Where to connect, if that is settled.
+    pub(super) fn addresses(&self) -> Option<&[SocketAddr]> {
+        self.addresses.as_deref()
     }
 
     pub(super) fn tls(&self) -> Option<&TargetTls> {

@@ -188,11 +188,13 @@ fn poll_piece(body: &mut BodyStream, cx: &mut Context<'_>) -> Poll<Option<Result
 
 impl Framing {
     fn content_length(&mut self, length: u64) {
-        // Writing to memory cannot fail.
-        let _ = write!(self, "content-length: {length}\r\n");
+        self.0.extend_from_slice(b"content-length: ");
+        self.0.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+        self.0.extend_from_slice(b"\r\n");
     }
 
     fn chunk_size(&mut self, size: u64) {
+        // Writing to memory cannot fail.
         let _ = write!(self, "{size:x}\r\n");
     }
 }

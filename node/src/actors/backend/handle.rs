@@ -1,17 +1,24 @@
-//! What others hold of a backend: its published view, its counters, and a way to tell its actor something.
+//! What others hold of a backend: its published view, its slots and meters, and a way to tell its actor something.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use actix::Addr;
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use ollamaflow_protocol::id::BackendId;
-use ollamaflow_protocol::object::Backend;
+use ollamaflow_protocol::object::{ApiFormat, Backend};
+use ollamaflow_protocol::route::Operation;
+use ollamaflow_protocol::translate::{Native, Version, native};
 
+use super::breaker::{Admission, BreakerChange, BreakerLimits, BreakerState, Recorded};
 use super::health::HealthView;
-use super::{BackendActor, Configure, ConnectionFailed, Retire};
-use crate::clock::now;
-use crate::upstream::{Target, TargetError, TlsError, tls_config};
+use super::meters::{Meters, Readings};
+use super::residency::{Residency, Warmth};
+use super::slots::Slots;
+use super::speech::Speech;
+pub use super::view::BackendView;
+use super::view::{Inventory, is_elsewhere};
+use super::{BackendActor, Configure, ConnectionFailed, Look, Retire};
 
 /// One backend, shared by every part that deals with it. It outlives its actor and its configuration.
 #[derive(Debug)]
@@ -19,72 +26,49 @@ pub struct BackendHandle {
     id: BackendId,
     view: ArcSwap<BackendView>,
     actor: ArcSwapOption<Addr<BackendActor>>,
-    in_flight: AtomicU32,
-    finished: [AtomicU64; Outcome::COUNT],
+    /// Written by requests too, unlike the view: a model is on its way into memory when the first one is sent.
+    residency: ArcSwap<Residency>,
+    pub(super) slots: Slots,
+    pub(super) meters: Meters,
+    speech: Speech,
 }
 
-/// A backend at one moment.
-#[derive(Clone, Debug)]
-pub struct BackendView {
-    /// Its configuration.
-    pub config: Arc<Backend>,
-    /// Whether requests may go there.
-    pub health: HealthView,
-    /// Whether probes have found out about its health yet.
-    pub has_verdict: bool,
-    /// Names of its models, as it lists them; empty until they were read.
-    pub models: Arc<[String]>,
-    target: Result<Arc<Target>, Arc<AddressError>>,
-}
-
-/// Why a configured address cannot be connected to.
-#[derive(Debug, thiserror::Error)]
-pub enum AddressError {
-    /// The host or port is not usable.
-    #[error(transparent)]
-    Target(#[from] TargetError),
-    /// The system's certificate store is not usable.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-}
-
-/// How a request to a backend ended.
+/// What the circuit breaker says to one more request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The answer was relayed to its end, whatever its status.
-    Complete,
-    /// The backend failed: no answer, or one that was cut.
-    Failed,
-    /// The client went away, or the answer was not wanted any more.
-    Cancelled,
+pub(in crate::actors) enum Circuit {
+    /// It may go.
+    Passes,
+    /// None may go for a while.
+    Open,
+    /// One has gone, and its end decides.
+    OnTrial,
 }
 
-/// Counts one request in flight; the count goes back when it is dropped, however the request ends.
-#[derive(Debug)]
-pub struct Lease {
-    backend: Arc<BackendHandle>,
-    outcome: Outcome,
+/// What a request asks of the memory of a backend.
+#[derive(Clone, Copy, Debug)]
+pub struct RunnerNeed<'a> {
+    /// Canonical name of the model.
+    pub model: &'a str,
+    /// Key of the runner options; 0 without any.
+    pub options: u64,
+    /// The context length that it names.
+    pub num_ctx: Option<u64>,
 }
 
 // === impl BackendHandle ===
 
 impl BackendHandle {
     pub(in crate::actors) fn new(config: Arc<Backend>) -> Arc<Self> {
-        let target = target(&config);
-        let view = BackendView {
-            target,
-            health: HealthView::Unhealthy(now()),
-            has_verdict: false,
-            models: Arc::default(),
-            config,
-        };
-        Arc::new(Self {
-            id: view.config.identifier.clone(),
-            view: ArcSwap::from_pointee(view),
+        let handle = Self {
+            id: config.identifier.clone(),
+            slots: Slots::default(),
+            meters: Meters::default(),
+            speech: Speech::default(),
+            residency: ArcSwap::from_pointee(Residency::default()),
             actor: ArcSwapOption::empty(),
-            in_flight: AtomicU32::new(0),
-            finished: Default::default(),
-        })
+            view: ArcSwap::from_pointee(BackendView::new(config)),
+        };
+        Arc::new(handle)
     }
 
     /// The backend's identifier.
@@ -97,21 +81,30 @@ impl BackendHandle {
         self.view.load()
     }
 
-    /// Requests that this node has in flight there.
-    pub fn in_flight(&self) -> u32 {
-        self.in_flight.load(Ordering::Relaxed)
+    /// What requests have measured.
+    pub fn readings(&self, now: Instant) -> Readings {
+        Readings {
+            first_token: self.meters.first_token.value(now),
+            service: self.meters.service.get(),
+            load: self.meters.load.get(),
+        }
     }
 
-    /// Requests that ended so since the handle exists.
-    pub fn finished(&self, outcome: Outcome) -> u64 {
-        self.finished[outcome as usize].load(Ordering::Relaxed)
+    /// Whether the circuit breaker lets a request through now.
+    pub(in crate::actors) fn circuit(&self, now: Instant) -> Circuit {
+        match self.meters.breaker.peek(now) {
+            Admission::Normal | Admission::Trial | Admission::Proven => Circuit::Passes,
+            Admission::Refused { until: Some(_) } => Circuit::Open,
+            Admission::Refused { until: None } => Circuit::OnTrial,
+        }
     }
 
-    /// Counts a request that goes to this backend now.
-    pub fn lease(self: &Arc<Self>) -> Lease {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        Lease { backend: self.clone(), outcome: Outcome::Cancelled }
+    /// The state of the circuit.
+    pub(in crate::actors) fn breaker(&self, now: Instant) -> BreakerState {
+        self.meters.breaker.state(now)
     }
+
+    // --- what requests report
 
     /// Reports that a connection to `view`'s address failed. Lost when the actor is far behind: by then it has
     /// more reports than any threshold needs.
@@ -120,6 +113,120 @@ impl BackendHandle {
             let _ = actor.try_send(ConnectionFailed { target });
         }
     }
+
+    /// The backend has said that it is busy: it gets nothing for so long.
+    pub fn cool_down(&self, time: Duration, now: Instant) {
+        self.meters.cooldown.begin(time, now);
+    }
+
+    /// The first content of an answer came `elapsed` after the request was sent; `cold`: a model had to be loaded for it.
+    pub fn first_content(&self, elapsed: Duration, cold: bool, now: Instant) {
+        if cold {
+            self.meters.load.observe(elapsed);
+        } else {
+            self.meters.first_token.observe(elapsed, now);
+        }
+    }
+
+    /// An answer that was kept for comparison turned out to be the backend's own failure.
+    pub fn blame(&self) {
+        self.report(Admission::Normal, Recorded::Failure, Instant::now());
+    }
+
+    /// The backend lacks a model that its list names: the list is to be read again.
+    pub fn models_changed(&self) {
+        if let Some(actor) = &*self.actor.load() {
+            let _ = actor.try_send(Look::AtModels);
+        }
+    }
+
+    pub(super) fn report(&self, admission: Admission, recorded: Recorded, now: Instant) {
+        let limits = BreakerLimits::of(&self.view.load().config);
+        match self.meters.breaker.record(admission, recorded, &limits, now) {
+            None => {}
+            Some(BreakerChange::Opened { until }) => {
+                let pause = until.saturating_duration_since(now);
+                tracing::warn!(backend = %self.id, ?pause, "too many requests failed: the circuit is open");
+            }
+            Some(BreakerChange::Closed) => tracing::info!(backend = %self.id, "the circuit is closed again"),
+        }
+    }
+
+    // --- the APIs that it speaks
+
+    /// Whether the backend takes requests for `operation` as they are.
+    pub fn native(&self, view: &BackendView, operation: Operation) -> Native {
+        match native(operation, view.config.api_format, view.version) {
+            Native::Perhaps => self.speech.of(operation),
+            known => known,
+        }
+    }
+
+    /// The backend has answered a request for `operation` that was not translated.
+    pub fn speaks(&self, operation: Operation) {
+        self.speech.learn(operation, true);
+    }
+
+    /// The backend has turned out not to know the path of `operation`.
+    pub fn does_not_speak(&self, operation: Operation) {
+        if self.speech.learn(operation, false) {
+            tracing::info!(backend = %self.id, ?operation, "backend does not speak this API: requests are translated");
+        }
+    }
+
+    pub(super) fn forget_speech(&self) {
+        self.speech.forget();
+    }
+
+    // --- models in memory
+
+    /// How many models are in memory, as far as that is known.
+    pub(in crate::actors) fn residents(&self) -> u32 {
+        self.residency.load().count()
+    }
+
+    /// Whether the model that a request needs is in memory. Engines but Ollama's have what they serve there.
+    pub(in crate::actors) fn warmth(&self, view: &BackendView, need: RunnerNeed<'_>) -> Warmth {
+        if view.config.api_format != ApiFormat::Ollama {
+            return Warmth::Loaded;
+        }
+        self.residency.load().warmth(need.model, need.options, need.num_ctx)
+    }
+
+    /// A request for this model is on its way, so that the backend has it in memory soon. Returns whether it had to
+    /// be loaded.
+    pub fn model_started(&self, view: &BackendView, need: RunnerNeed<'_>, now: Instant) -> bool {
+        if view.config.api_format != ApiFormat::Ollama {
+            return false;
+        }
+        let start = |known: &Arc<Residency>| {
+            known.with_started(need.model, need.options, need.num_ctx, now).map(Arc::new)
+        };
+        let Some(_) = start(&self.residency.load()) else { return false };
+        self.residency.rcu(|known| start(known).unwrap_or_else(|| known.clone()));
+        true
+    }
+
+    /// The model has answered. What it has displaced is to be found out.
+    pub fn model_ready(&self, model: &str) {
+        let ready = |known: &Arc<Residency>| known.with_ready(model).map(Arc::new);
+        let Some(_) = ready(&self.residency.load()) else { return };
+        self.residency.rcu(|known| ready(known).unwrap_or_else(|| known.clone()));
+        if let Some(actor) = &*self.actor.load() {
+            let _ = actor.try_send(Look::IntoMemory);
+        }
+    }
+
+    /// The request that was to load the model has failed.
+    pub fn model_failed(&self, model: &str) {
+        self.residency.rcu(|known| Arc::new(known.without(model)));
+    }
+
+    pub(super) fn publish_residency(&self, change: impl Fn(&Residency) -> Residency) {
+        self.residency.rcu(|known| Arc::new(change(known)));
+    }
+
+    // --- the actor's side
 
     pub(in crate::actors) fn is_alive(&self) -> bool {
         self.actor.load().as_ref().is_some_and(|actor| actor.connected())
@@ -156,18 +263,35 @@ impl BackendHandle {
     }
 
     pub(super) fn publish_models(&self, models: Vec<String>) {
-        self.update(|view| view.models = models.into());
+        self.update(|view| view.inventory = Some(Arc::new(Inventory::new(models))));
+    }
+
+    pub(super) fn publish_version(&self, version: Option<Version>) {
+        let known = self.view.load().version;
+        if known != version {
+            // What a request has shown before the version was first read stands.
+            if known.is_some() {
+                self.speech.forget();
+            }
+            self.update(|view| view.version = version);
+        }
     }
 
     /// Publishes a configuration together with the health that goes with it: no request finds the one without the
     /// other.
     pub(super) fn publish_config(&self, config: &Arc<Backend>, health: HealthView, has_verdict: bool) {
+        let known = &self.view.load().config;
+        if known.api_format != config.api_format {
+            self.speech.forget();
+        }
+        if is_elsewhere(known, config) {
+            self.residency.store(Arc::default());
+            self.meters.breaker.reset(Instant::now());
+            self.meters.cooldown.end();
+            self.speech.forget();
+        }
         self.update(|view| {
-            if is_elsewhere(&view.config, config) {
-                view.target = target(config);
-                view.models = Arc::default();
-            }
-            view.config = config.clone();
+            view.configure(config);
             view.health = health;
             view.has_verdict = has_verdict;
         });
@@ -179,67 +303,4 @@ impl BackendHandle {
         change(&mut view);
         self.view.store(Arc::new(view));
     }
-}
-
-// === impl BackendView ===
-
-impl BackendView {
-    /// Where to connect.
-    pub fn target(&self) -> Result<&Arc<Target>, &AddressError> {
-        self.target.as_ref().map_err(AsRef::as_ref)
-    }
-
-    /// `host:port` for messages.
-    pub fn authority(&self) -> String {
-        format!("{}:{}", self.config.hostname, self.config.port)
-    }
-
-    pub(super) fn target_id(&self) -> Option<u64> {
-        self.target.as_ref().ok().map(|target| target.id())
-    }
-}
-
-// === impl Outcome ===
-
-impl Outcome {
-    /// Number of outcomes.
-    pub const COUNT: usize = 3;
-}
-
-// === impl Lease ===
-
-impl Lease {
-    /// Which backend.
-    pub fn backend(&self) -> &Arc<BackendHandle> {
-        &self.backend
-    }
-
-    /// Says how the request ended; unless told, it was cancelled.
-    pub fn finish(&mut self, outcome: Outcome) {
-        self.outcome = outcome;
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.backend.in_flight.fetch_sub(1, Ordering::Relaxed);
-        self.backend.finished[self.outcome as usize].fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// Whether two configurations mean different servers.
-pub(super) fn is_elsewhere(one: &Backend, other: &Backend) -> bool {
-    let address = |config: &Backend| (config.hostname.clone(), config.port, config.ssl, config.verify_tls);
-    address(one) != address(other)
-}
-
-fn target(config: &Backend) -> Result<Arc<Target>, Arc<AddressError>> {
-    let make = || {
-        let tls = if config.ssl { Some(tls_config(config.verify_tls)?) } else { None };
-        Ok::<_, AddressError>(Target::new(&config.hostname, config.port, tls)?)
-    };
-    make().map_err(|e| {
-        tracing::error!(backend = %config.identifier, error = %e, "the backend's address cannot be used");
-        Arc::new(e)
-    })
 }

@@ -3,11 +3,12 @@
 use ollamaflow_protocol::object::ApiFormat;
 use serde::Deserialize;
 
-/// Reads the names from a list's body.
+/// Reads the names from a list's body. A list may be null; a body without one is no empty list, since a backend that is
+/// known to have no models gets no requests for them.
 pub(super) fn names(format: ApiFormat, body: &[u8]) -> Result<Vec<String>, serde_json::Error> {
     #[derive(Deserialize)]
     struct Tags {
-        #[serde(default)]
+        #[serde(deserialize_with = "Option::deserialize")]
         models: Option<Vec<Tag>>,
     }
     #[derive(Deserialize)]
@@ -16,7 +17,7 @@ pub(super) fn names(format: ApiFormat, body: &[u8]) -> Result<Vec<String>, serde
     }
     #[derive(Deserialize)]
     struct List {
-        #[serde(default)]
+        #[serde(deserialize_with = "Option::deserialize")]
         data: Option<Vec<Model>>,
     }
     #[derive(Deserialize)]
@@ -50,6 +51,8 @@ mod tests {
         let list = br#"{"object":"list","data":[{"id":"x","object":"model"}]}"#;
         assert_eq!(names(ApiFormat::OpenAI, list).unwrap(), ["x"]);
         assert!(names(ApiFormat::OpenAI, br#"{"data":null}"#).unwrap().is_empty());
-        assert!(names(ApiFormat::Ollama, b"7").is_err());
+        for body in [&b"7"[..], b"{}", b""] {
+            assert!(names(ApiFormat::Ollama, body).is_err() && names(ApiFormat::OpenAI, body).is_err());
+        }
     }
 }

@@ -7,9 +7,13 @@ use awc::error::{PayloadError, SendRequestError};
 use awc::http::Method;
 use awc::{Client, Connector};
 use bytes::Bytes;
+use ollamaflow_protocol::model::canonical;
 use ollamaflow_protocol::object::{Backend, HealthCheckMethod, Secret};
+use ollamaflow_protocol::translate::Version;
+use serde::Deserialize;
 
 use super::models;
+use super::residency::{Listed, parse_ps};
 use crate::upstream::{TlsError, tls_config};
 
 /// Largest answer that is read: a long list of models.
@@ -35,8 +39,8 @@ pub(super) enum ProbeError {
     Status(u16),
     #[error("the answer broke off: {0}")]
     Body(#[from] PayloadError),
-    #[error("the list of models is no such list: {0}")]
-    Models(#[from] serde_json::Error),
+    #[error("the answer cannot be read: {0}")]
+    Unreadable(#[from] serde_json::Error),
 }
 
 // === impl Prober ===
@@ -62,6 +66,37 @@ pub(super) fn models(config: &Backend) -> impl Future<Output = Result<Vec<String
     let format = config.api_format;
     let exchange = exchange(config, Method::GET, models::path(format), MODELS_TIMEOUT);
     async move { Ok(models::names(format, &exchange.await?)?) }
+}
+
+/// The version of an Ollama; `None` if it tells none that can be compared.
+pub(super) fn version(
+    config: &Backend,
+    timeout: Duration,
+) -> impl Future<Output = Result<Option<Version>, ProbeError>> + 'static {
+    #[derive(Deserialize)]
+    struct Answer {
+        version: String,
+    }
+    let exchange = exchange(config, Method::GET, "/api/version", timeout);
+    async move {
+        let answer: Answer = serde_json::from_slice(&exchange.await?)?;
+        Ok(answer.version.parse().ok())
+    }
+}
+
+/// The models in the memory of an Ollama.
+pub(super) fn memory(
+    config: &Backend,
+    timeout: Duration,
+) -> impl Future<Output = Result<Vec<Listed>, ProbeError>> + 'static {
+    let exchange = exchange(config, Method::GET, "/api/ps", timeout);
+    async move {
+        let mut listed = parse_ps(&exchange.await?)?;
+        for model in &mut listed {
+            model.model = canonical(&model.model);
+        }
+        Ok(listed)
+    }
 }
 
 /// One control request; the whole body of a 2xx answer, so that the server sees a whole exchange too.

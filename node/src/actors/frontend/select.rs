@@ -1,50 +1,44 @@
-//! Which backend may take a request, and which one does: a decision over the published views, without I/O.
+//! Which backend takes a request: a decision over the published views, without I/O.
+//!
+//! Among the backends that are ready, the lowest number of `Priority` counts; there the client's session decides, and
+//! without one the frontend's policy. Whoever prefers a busy backend may wait for it for a while.
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ollamaflow_protocol::object::{ApiFormat, LoadBalancing};
-use ollamaflow_protocol::route::{Kind, Operation};
+use ollamaflow_protocol::route::Operation;
 use smallvec::SmallVec;
 
-use super::{FrontendView, Member};
-use crate::actors::backend::{BackendHandle, BackendView};
+use super::FrontendView;
+use super::query::{Decision, Pick, Query};
+use super::survey::{Exclusion, Standing, Survey, Surveyed, model, survey};
+use crate::actors::backend::{BackendHandle, Busy, Claimant, InMemory, RunnerNeed};
+use crate::actors::policy::{self, Candidate, Choice, Situation, Warmth};
 
-/// What a request asks of a backend.
-#[derive(Clone, Copy, Debug)]
-pub struct Query<'a> {
-    /// What the client asks for.
-    pub operation: Operation,
-    /// Labels that the backend must all have.
-    pub labels: &'a [&'a [u8]],
-    /// Backends that were tried for this request.
-    pub tried: &'a [Arc<BackendHandle>],
+/// How often a slot may be snatched away between looking and taking before the request queues up.
+const CLAIMS: usize = 4;
+
+/// What became of a request that asked for a backend.
+#[expect(clippy::large_enum_variant, reason = "made once per request and taken apart at once")]
+pub(super) enum Selection {
+    /// It has one.
+    Taken(Pick),
+    /// There are backends for it, but it has to wait.
+    Wait(Waiting),
+    /// There is none.
+    Nobody(NoCandidate),
 }
 
-/// The chosen backend, as it was when it was chosen.
-#[derive(Clone, Debug)]
-pub struct Pick {
-    /// The backend.
-    pub backend: Arc<BackendHandle>,
-    /// Its view at that moment.
-    pub view: Arc<BackendView>,
-}
-
-/// Why a backend cannot take a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exclusion {
-    /// It was tried already.
-    Tried,
-    /// `Active` is false.
-    Inactive,
-    /// Its probes fail, or have not succeeded yet.
-    Unhealthy,
-    /// `AllowEmbeddings` or `AllowCompletions` is false.
-    NotPermitted,
-    /// A label is missing.
-    Label,
-    /// It speaks the other API.
-    Format(ApiFormat),
+/// What a request waits for.
+pub(super) struct Waiting {
+    /// The backends that would take it if they had a free slot.
+    pub(super) busy: SmallVec<[(Arc<BackendHandle>, Busy); 8]>,
+    /// When to look again, even if no slot is freed.
+    pub(super) until: Option<Instant>,
+    /// Nothing was ready: all others of its class wait too.
+    pub(super) nothing_ready: bool,
 }
 
 /// Nobody can take the request: each backend of the frontend with the reason.
@@ -55,65 +49,231 @@ pub struct NoCandidate {
     operation: Option<Operation>,
 }
 
-/// Chooses a backend by the frontend's policy among the candidates.
-pub fn select(frontend: &FrontendView, query: Query<'_>) -> Result<Pick, NoCandidate> {
-    let is_candidate = |member: &&Member| exclusion(&member.backend, &member.backend.view(), query).is_none();
-    let candidates: SmallVec<[&Member; 8]> = frontend.members.iter().filter(is_candidate).collect();
-    let chosen = match frontend.config.load_balancing {
-        LoadBalancing::RoundRobin => {
-            let turns = candidates.iter().map(|member| &*member.turn);
-            // A second attempt costs its backend no turn, or a rotation of two would start at the sick one for ever.
-            if query.tried.is_empty() { frontend.turns.take(&turns) } else { frontend.turns.peek(turns) }
+/// What a look at the survey says.
+pub(super) enum Verdict {
+    /// This one, by its place in the survey.
+    Take { index: usize, decision: Decision },
+    /// Rather wait than take what is ready.
+    Wait,
+    /// Nothing is ready.
+    Nothing,
+}
+
+/// Chooses a backend and takes a slot of it.
+pub(super) fn select(
+    frontend: &FrontendView,
+    query: &Query,
+    tried: &[Arc<BackendHandle>],
+    claimant: Claimant,
+    waited: Duration,
+    now: Instant,
+) -> Selection {
+    for _ in 0..CLAIMS {
+        let survey = survey(frontend, query, tried, claimant, now);
+        let (index, decision) = match decide(frontend, query, &survey, tried, waited, now, Turn::Take) {
+            Verdict::Take { index, decision } => (index, decision),
+            Verdict::Wait => return Selection::Wait(Waiting::of(frontend, &survey, Some(waited), now)),
+            Verdict::Nothing if survey.iter().any(|it| matches!(it.standing, Standing::Busy(_))) => {
+                return Selection::Wait(Waiting::of(frontend, &survey, None, now));
+            }
+            Verdict::Nothing => return Selection::Nobody(NoCandidate::of(&survey, query)),
+        };
+        let chosen = &survey[index];
+        if let Some(permit) = chosen.member.backend.claim(&chosen.view, now) {
+            return Selection::Taken(Pick { permit, view: chosen.view.clone(), decision });
         }
-        LoadBalancing::Random if candidates.is_empty() => None,
-        LoadBalancing::Random => Some(fastrand::usize(..candidates.len())),
+    }
+    // Others are quicker; the queue is fair.
+    let survey = survey(frontend, query, tried, claimant, now);
+    Selection::Wait(Waiting::of(frontend, &survey, None, now))
+}
+
+/// Whether deciding takes a turn in the rotation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    Take,
+    /// For `explain`: nothing changes.
+    Look,
+}
+
+/// The decision itself.
+pub(super) fn decide(
+    frontend: &FrontendView,
+    query: &Query,
+    survey: &Survey<'_>,
+    tried: &[Arc<BackendHandle>],
+    waited: Duration,
+    now: Instant,
+    turn: Turn,
+) -> Verdict {
+    let is_ready = |it: &&Surveyed<'_>| it.standing == Standing::Ready;
+    let Some(tier) = survey.iter().filter(is_ready).map(|it| it.view.config.priority).min() else {
+        return Verdict::Nothing;
     };
-    match chosen {
-        Some(index) => {
-            let backend = candidates[index].backend.clone();
-            let view = backend.view().clone();
-            Ok(Pick { backend, view })
+    let config = &frontend.config;
+    let patience = Duration::from_millis(config.affinity_wait_ms.into()).saturating_sub(waited);
+    if let Some(verdict) = session(query, survey, tier, patience) {
+        return verdict;
+    }
+    let in_tier = |it: &Surveyed<'_>| it.view.config.priority == tier;
+    let mut places: SmallVec<[usize; 8]> = SmallVec::new();
+    let mut ready: SmallVec<[Candidate<'_>; 8]> = SmallVec::new();
+    let mut busy: SmallVec<[Candidate<'_>; 8]> = SmallVec::new();
+    for (index, surveyed) in survey.iter().enumerate().filter(|(_, it)| in_tier(it)) {
+        match surveyed.standing {
+            Standing::Ready => {
+                places.push(index);
+                ready.push(candidate(frontend, query, surveyed, now));
+            }
+            // Others will not have a slot any sooner by waiting for it.
+            Standing::Busy(Busy::Full | Busy::Awaited) => {
+                busy.push(candidate(frontend, query, surveyed, now));
+            }
+            Standing::Busy(_) | Standing::Out(_) => {}
         }
-        None => Err(NoCandidate::explain(frontend, query)),
+    }
+    let policy = config.load_balancing;
+    let situation = |key| Situation { ready: &ready, busy: &busy, patience, key };
+    let (by, choice) = match query.client {
+        Some(client) => ("Sticky", policy::sticky(&situation(Some(client)))),
+        None => (
+            Decision::name(policy),
+            match policy {
+                LoadBalancing::RoundRobin | LoadBalancing::Weighted => {
+                    let turns = places.iter().map(|&place| {
+                        let surveyed = &survey[place];
+                        let weighted = policy == LoadBalancing::Weighted;
+                        (&*surveyed.member.turn, if weighted { surveyed.view.config.weight } else { 1 })
+                    });
+                    // A second attempt costs its backend no turn, or a rotation of two would start at the sick one for ever.
+                    let index = if tried.is_empty() && turn == Turn::Take {
+                        frontend.turns.take(&turns)
+                    } else {
+                        frontend.turns.peek(turns)
+                    };
+                    index.map(|index| Choice::Take { index, why: "" })
+                }
+                LoadBalancing::Random => policy::random(&situation(None), fastrand::u64(..)),
+                LoadBalancing::LeastConnections => {
+                    policy::least_connections(&situation(None), fastrand::u64(..))
+                }
+                LoadBalancing::LeastLatency => policy::least_latency(&situation(None), fastrand::u64(..)),
+                LoadBalancing::ModelAffinity => {
+                    policy::model_affinity(&situation(model_key(frontend, query, survey)), fastrand::u64(..))
+                }
+                LoadBalancing::PrefixAffinity => {
+                    policy::prefix_affinity(&situation(query.prefix), fastrand::u64(..))
+                }
+            },
+        ),
+    };
+    match choice {
+        Some(Choice::Take { index, why }) => {
+            Verdict::Take { index: places[index], decision: Decision::of(by, why) }
+        }
+        Some(Choice::Wait) => Verdict::Wait,
+        None => Verdict::Nothing,
     }
 }
 
-fn exclusion(backend: &Arc<BackendHandle>, view: &BackendView, query: Query<'_>) -> Option<Exclusion> {
-    let config = &view.config;
-    let permitted = match query.operation.kind() {
-        Kind::Embeddings => config.allow_embeddings,
-        Kind::Completions => config.allow_completions,
-        Kind::Other => true,
+/// The backend of the client's session goes before policies, as long as it can take the request and no better tier can.
+fn session(query: &Query, survey: &Survey<'_>, tier: u16, patience: Duration) -> Option<Verdict> {
+    let bound = query.session.as_ref()?;
+    let is_bound = |it: &Surveyed<'_>| it.member.backend.id() == bound && it.view.config.priority <= tier;
+    let index = survey.iter().position(is_bound)?;
+    match survey[index].standing {
+        Standing::Ready => Some(Verdict::Take { index, decision: Decision::of("Sticky", "session") }),
+        Standing::Busy(_) if !patience.is_zero() => Some(Verdict::Wait),
+        _ => None,
+    }
+}
+
+fn candidate<'a>(
+    frontend: &FrontendView,
+    query: &Query,
+    surveyed: &'a Surveyed<'_>,
+    now: Instant,
+) -> Candidate<'a> {
+    let backend = &surveyed.member.backend;
+    let mut candidate = Candidate {
+        id: backend.id().as_ref(),
+        weight: surveyed.view.config.weight,
+        in_flight: backend.in_flight(),
+        capacity: surveyed.view.config.max_parallel_requests,
+        first_token: None,
+        service: None,
+        load_time: None,
+        warmth: Warmth::Unknown,
+        residents: 0,
     };
-    let has = |label: &&[u8]| config.labels.iter().any(|own| own.as_bytes() == *label);
-    if query.tried.iter().any(|tried| Arc::ptr_eq(tried, backend)) {
-        Some(Exclusion::Tried)
-    } else if !config.active {
-        Some(Exclusion::Inactive)
-    } else if !view.health.is_healthy() {
-        Some(Exclusion::Unhealthy)
-    } else if !permitted {
-        Some(Exclusion::NotPermitted)
-    } else if !query.labels.iter().all(has) {
-        Some(Exclusion::Label)
-    } else if !query.operation.is_spoken_by(config.api_format) {
-        Some(Exclusion::Format(config.api_format))
-    } else {
-        None
+    match frontend.config.load_balancing {
+        LoadBalancing::LeastLatency => candidate.first_token = backend.readings(now).first_token,
+        LoadBalancing::ModelAffinity => {
+            let readings = backend.readings(now);
+            (candidate.first_token, candidate.service) = (readings.first_token, readings.service);
+            candidate.load_time = readings.load;
+            candidate.residents = backend.residents();
+            candidate.warmth = warmth(frontend, query, surveyed);
+        }
+        _ => {}
+    }
+    candidate
+}
+
+/// Where the backend has the model that it would be asked for.
+pub(super) fn warmth(frontend: &FrontendView, query: &Query, surveyed: &Surveyed<'_>) -> Warmth {
+    let Some(model) = model(frontend, &surveyed.view, query) else { return Warmth::Unknown };
+    let runner = super::runner(frontend, &surveyed.view, query);
+    let need = RunnerNeed { model, options: runner.key(), num_ctx: runner.num_ctx() };
+    match surveyed.member.backend.warmth(&surveyed.view, need) {
+        InMemory::Loaded => Warmth::Loaded,
+        InMemory::OtherOptions => Warmth::OtherOptions,
+        InMemory::Cold if surveyed.has_model == Some(true) => Warmth::OnDisk,
+        InMemory::Cold => Warmth::Unknown,
+    }
+}
+
+/// The hash of the model, by which all nodes find the same place for it.
+fn model_key(frontend: &FrontendView, query: &Query, survey: &Survey<'_>) -> Option<u64> {
+    let model = survey.iter().find_map(|it| model(frontend, &it.view, query))?;
+    Some(xxhash_rust::xxh3::xxh3_64(model.as_bytes()))
+}
+
+// === impl Waiting ===
+
+impl Waiting {
+    fn of(
+        frontend: &FrontendView,
+        survey: &Survey<'_>,
+        prefers_since: Option<Duration>,
+        now: Instant,
+    ) -> Self {
+        let mut busy = SmallVec::new();
+        let patience = Duration::from_millis(frontend.config.affinity_wait_ms.into());
+        // A preference ends with the patience of the one who has waited so long.
+        let mut until = prefers_since.map(|waited| now + patience.saturating_sub(waited));
+        let nothing_ready = survey.iter().all(|it| it.standing != Standing::Ready);
+        for surveyed in survey {
+            let Standing::Busy(why) = surveyed.standing else { continue };
+            busy.push((surveyed.member.backend.clone(), why));
+            if let Busy::RateLimited(left) | Busy::CoolingDown(left) = why {
+                let then = now + left;
+                until = Some(until.map_or(then, |until: Instant| until.min(then)));
+            }
+        }
+        Self { busy, until, nothing_ready }
     }
 }
 
 // === impl NoCandidate ===
 
 impl NoCandidate {
-    fn explain(frontend: &FrontendView, query: Query<'_>) -> Self {
-        let excluded = frontend
-            .members
+    fn of(survey: &Survey<'_>, query: &Query) -> Self {
+        let excluded = survey
             .iter()
-            .filter_map(|member| {
-                // A backend that has become a candidate meanwhile has no reason to name.
-                let why = exclusion(&member.backend, &member.backend.view(), query)?;
-                Some((member.backend.clone(), why))
+            .filter_map(|surveyed| match surveyed.standing {
+                Standing::Out(why) => Some((surveyed.member.backend.clone(), why)),
+                _ => None,
             })
             .collect();
         Self { excluded, operation: Some(query.operation) }
@@ -141,18 +301,21 @@ impl fmt::Display for NoCandidate {
                 names.join(", "),
             );
         }
-        let count = |which: Exclusion| self.excluded.iter().filter(|(_, why)| *why == which).count();
         write!(f, "no backend can take this request")?;
         let mut separator = ": ";
-        for (which, text) in [
-            (Exclusion::Unhealthy, "unhealthy"),
-            (Exclusion::Inactive, "inactive"),
-            (Exclusion::NotPermitted, "not permitted for this kind of request"),
-            (Exclusion::Label, "without the requested labels"),
-            (Exclusion::Tried, "tried already"),
+        for which in [
+            Exclusion::Unhealthy,
+            Exclusion::Inactive,
+            Exclusion::Draining,
+            Exclusion::CircuitOpen,
+            Exclusion::NotPermitted,
+            Exclusion::Label,
+            Exclusion::ModelMissing,
+            Exclusion::Tried,
         ] {
-            if count(which) > 0 {
-                write!(f, "{separator}{} {text}", count(which))?;
+            let count = self.excluded.iter().filter(|(_, why)| *why == which).count();
+            if count > 0 {
+                write!(f, "{separator}{count} {which}")?;
                 separator = ", ";
             }
         }

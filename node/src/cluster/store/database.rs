@@ -21,6 +21,10 @@ use crate::cluster::codec::{self, CodecError};
 /// Memory for pages that were read or written lately, in bytes. The whole of a usual store fits.
 const CACHE_BYTES: u64 = 32 * 1024 * 1024;
 
+/// How often sled looks by itself for something to write or to move together, in milliseconds. Each look syncs the file,
+/// and [`Database::sync`] has done so already: what is left to it is to reclaim the room of old values.
+const LOOK_EVERY_MS: u64 = 5_000;
+
 /// An open database. The locks go when the last reference does.
 pub(super) struct Database {
     pub(super) singles: Tree,
@@ -210,7 +214,11 @@ fn open_sled(directory: &Path) -> Result<Db, StoreError> {
 }
 
 fn open_sled_once(directory: &Path) -> Result<Db, StoreError> {
-    let config = sled::Config::new().path(directory).segment_size(SEGMENT_BYTES).cache_capacity(CACHE_BYTES);
+    let config = sled::Config::new()
+        .path(directory)
+        .segment_size(SEGMENT_BYTES)
+        .cache_capacity(CACHE_BYTES)
+        .flush_every_ms(Some(LOOK_EVERY_MS));
     // sled asserts some of what it reads; such a panic is damage as well.
     let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| config.open()));
     let damaged =

@@ -51,6 +51,26 @@ fn a_name_is_resolved_and_its_addresses_are_tried() {
 }
 
 #[test]
+fn a_target_at_known_addresses_is_not_resolved_again() {
+    run(async {
+        // One that nobody listens at, and then the server's; the name has none.
+        let server = Server::start().await;
+        let nobody = std::net::SocketAddr::from(([127, 0, 0, 1], refused_port().await));
+        let here = std::net::SocketAddr::from(([127, 0, 0, 1], server.port()));
+        let name = "x".repeat(64);
+        let target = Target::at(&[nobody, here], &name, 80, None).unwrap();
+        let client = client();
+        let script = async { server.accept().await.answer(OK).await };
+        let (response, request) = join!(get(&client, &target), script);
+        assert_eq!(text(response.unwrap()).await.unwrap(), "ok");
+        assert!(request.head.ends_with(&format!("host: {name}")), "{}", request.head);
+
+        let nowhere = Target::at(&[], "localhost", server.port(), None).unwrap();
+        assert!(matches!(get(&client, &nowhere).await, Err(SendError::Resolve { .. })));
+    });
+}
+
+#[test]
 fn a_name_that_does_not_resolve_is_a_connect_error() {
     run(async {
         // No label may be longer than 63 bytes: the resolver gives up without asking anyone.

@@ -1,0 +1,173 @@
+//! A backend as its actor publishes it: read by every request, replaced as a whole.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use ollamaflow_protocol::model::{canonical, same_model};
+use ollamaflow_protocol::object::Backend;
+use ollamaflow_protocol::route::Kind;
+use ollamaflow_protocol::translate::Version;
+use serde_json::{Map, Value};
+
+use super::health::HealthView;
+use crate::clock::now;
+use crate::upstream::{Target, TargetError, TlsError, tls_config};
+
+/// A backend at one moment.
+#[derive(Clone, Debug)]
+pub struct BackendView {
+    /// Its configuration.
+    pub config: Arc<Backend>,
+    /// Whether requests may go there.
+    pub health: HealthView,
+    /// Whether probes have found out about its health yet.
+    pub has_verdict: bool,
+    /// Its models; `None` until they were read.
+    pub inventory: Option<Arc<Inventory>>,
+    /// Which Ollama it is; `None` until that was read, for other engines, and if it does not say.
+    pub version: Option<Version>,
+    pinned_models: PinnedModels,
+    target: Result<Arc<Target>, Arc<AddressError>>,
+}
+
+/// The models on the disk of a backend.
+#[derive(Debug, Default)]
+pub struct Inventory {
+    /// Names as it lists them.
+    pub names: Vec<String>,
+    canonical: HashSet<String>,
+}
+
+/// Canonical names of the models that pinned properties force on requests.
+#[derive(Clone, Debug, Default)]
+pub struct PinnedModels {
+    embeddings: Option<Arc<str>>,
+    completions: Option<Arc<str>>,
+}
+
+/// Why a configured address cannot be connected to.
+#[derive(Debug, thiserror::Error)]
+pub enum AddressError {
+    /// The host or port is not usable.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// The system's certificate store is not usable.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+// === impl BackendView ===
+
+impl BackendView {
+    /// A backend of which nothing is known yet.
+    pub(super) fn new(config: Arc<Backend>) -> Self {
+        Self {
+            target: target(&config),
+            pinned_models: PinnedModels::of(
+                &config.pinned_embeddings_properties,
+                &config.pinned_completions_properties,
+            ),
+            health: HealthView::Unhealthy(now()),
+            has_verdict: false,
+            inventory: None,
+            version: None,
+            config,
+        }
+    }
+
+    /// The same backend by another configuration.
+    pub(super) fn configure(&mut self, config: &Arc<Backend>) {
+        if is_elsewhere(&self.config, config) {
+            self.target = target(config);
+            self.inventory = None;
+        }
+        if is_elsewhere(&self.config, config) || self.config.api_format != config.api_format {
+            self.version = None;
+        }
+        self.pinned_models =
+            PinnedModels::of(&config.pinned_embeddings_properties, &config.pinned_completions_properties);
+        self.config = config.clone();
+    }
+
+    /// Where to connect.
+    pub fn target(&self) -> Result<&Arc<Target>, &AddressError> {
+        self.target.as_ref().map_err(AsRef::as_ref)
+    }
+
+    /// `host:port` for messages.
+    pub fn authority(&self) -> String {
+        format!("{}:{}", self.config.hostname, self.config.port)
+    }
+
+    /// Canonical name of the model that the backend's own pins force on requests of this kind.
+    pub fn pinned_model(&self, kind: Kind) -> Option<&str> {
+        self.pinned_models.get(kind)
+    }
+
+    /// Whether the backend has the model of this canonical name; `None` if its models are not known.
+    pub fn has_model(&self, model: &str) -> Option<bool> {
+        self.inventory.as_ref().map(|inventory| inventory.canonical.contains(model))
+    }
+
+    /// How the backend itself spells the model that a client names so; `None` if the client spells it so, too, or the
+    /// backend is not known to have it.
+    pub fn spelling(&self, model: &str) -> Option<&str> {
+        let inventory = self.inventory.as_ref()?;
+        if inventory.names.iter().any(|name| name == model)
+            || !inventory.canonical.contains(&canonical(model))
+        {
+            return None;
+        }
+        inventory.names.iter().map(String::as_str).find(|name| same_model(name, model))
+    }
+
+    pub(super) fn target_id(&self) -> Option<u64> {
+        self.target.as_ref().ok().map(|target| target.id())
+    }
+}
+
+// === impl Inventory ===
+
+impl Inventory {
+    pub(super) fn new(names: Vec<String>) -> Self {
+        Self { canonical: names.iter().map(|name| canonical(name)).collect(), names }
+    }
+}
+
+// === impl PinnedModels ===
+
+impl PinnedModels {
+    /// From the pinned properties for embeddings and for completions.
+    pub fn of(embeddings: &Map<String, Value>, completions: &Map<String, Value>) -> Self {
+        let model = |pins: &Map<String, Value>| {
+            pins.get("model").and_then(Value::as_str).map(|name| canonical(name).into())
+        };
+        Self { embeddings: model(embeddings), completions: model(completions) }
+    }
+
+    /// For one kind of request.
+    pub fn get(&self, kind: Kind) -> Option<&str> {
+        match kind {
+            Kind::Embeddings => self.embeddings.as_deref(),
+            Kind::Completions => self.completions.as_deref(),
+            Kind::Other => None,
+        }
+    }
+}
+
+/// Whether two configurations mean different servers.
+pub(super) fn is_elsewhere(one: &Backend, other: &Backend) -> bool {
+    let address = |config: &Backend| (config.hostname.clone(), config.port, config.ssl, config.verify_tls);
+    address(one) != address(other)
+}
+
+fn target(config: &Backend) -> Result<Arc<Target>, Arc<AddressError>> {
+    let make = || {
+        let tls = if config.ssl { Some(tls_config(config.verify_tls)?) } else { None };
+        Ok::<_, AddressError>(Target::new(&config.hostname, config.port, tls)?)
+    };
+    make().map_err(|e| {
+        tracing::error!(backend = %config.identifier, error = %e, "the backend's address cannot be used");
+        Arc::new(e)
+    })
+}

@@ -1,0 +1,131 @@
+//! What a request asks of a backend, and what it gets.
+
+use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ollamaflow_protocol::id::BackendId;
+use ollamaflow_protocol::inspect::RunnerOptions;
+use ollamaflow_protocol::object::LoadBalancing;
+use ollamaflow_protocol::route::Operation;
+use smallvec::SmallVec;
+
+use super::select::NoCandidate;
+use crate::actors::backend::{BackendHandle, BackendView, Permit};
+
+/// What a request asks of a backend. Made once for each request.
+#[derive(Clone, Debug)]
+pub struct Query {
+    /// What the client asks for.
+    pub operation: Operation,
+    /// Labels that the backend must all have.
+    pub labels: SmallVec<[Box<[u8]>; 2]>,
+    /// Canonical name of the model that the client names.
+    pub model: Option<String>,
+    /// The options of the client by which an engine reloads a model.
+    pub runner: RunnerOptions,
+    /// Hash of the beginning of the conversation.
+    pub prefix: Option<u64>,
+    /// Hash of the client, if its frontend keeps clients on their backends.
+    pub client: Option<u64>,
+    /// The backend of the client's session.
+    pub session: Option<BackendId>,
+}
+
+/// Backends that were tried for a request, in order.
+pub type Tried = SmallVec<[Arc<BackendHandle>; 4]>;
+
+/// A backend that takes the request, and why this one.
+#[derive(Debug)]
+pub struct Pick {
+    /// The right to send it; whose it is, is in there.
+    pub permit: Permit,
+    /// The backend's view at that moment.
+    pub view: Arc<BackendView>,
+    /// What decided.
+    pub decision: Decision,
+}
+
+/// What decided for a backend: a policy, or the client's session, and the policy's reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Who decided.
+    pub by: &'static str,
+    /// Why; empty if there is nothing to say.
+    pub why: &'static str,
+}
+
+/// Why a request gets no backend.
+#[derive(Debug)]
+pub enum Denied {
+    /// There is none that could take it.
+    Nobody(NoCandidate),
+    /// There are, but all are busy, and so many requests wait that this one cannot.
+    QueueFull {
+        /// When it may be worth to ask again.
+        retry_after: Duration,
+        /// All would have a free slot, but have had their requests for the moment.
+        rate_limited: bool,
+    },
+    /// It has waited for as long as it may.
+    TimedOut {
+        /// How long.
+        waited: Duration,
+    },
+}
+
+// === impl Query ===
+
+impl Query {
+    /// A query of which only the operation is known.
+    pub fn new(operation: Operation) -> Self {
+        Self {
+            operation,
+            labels: SmallVec::new(),
+            model: None,
+            runner: RunnerOptions::default(),
+            prefix: None,
+            client: None,
+            session: None,
+        }
+    }
+
+    /// Two queries of the same class have the same candidates, whatever they prefer.
+    pub(super) fn class(&self, tried: &[Arc<BackendHandle>]) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.operation, &self.labels, &self.model).hash(&mut hasher);
+        for backend in tried {
+            backend.id().hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+}
+
+// === impl Decision ===
+
+impl Decision {
+    pub(super) const fn of(by: &'static str, why: &'static str) -> Self {
+        Self { by, why }
+    }
+
+    /// The name of a policy, as its property has it.
+    pub(super) fn name(policy: LoadBalancing) -> &'static str {
+        match policy {
+            LoadBalancing::Random => "Random",
+            LoadBalancing::RoundRobin => "RoundRobin",
+            LoadBalancing::LeastConnections => "LeastConnections",
+            LoadBalancing::Weighted => "Weighted",
+            LoadBalancing::LeastLatency => "LeastLatency",
+            LoadBalancing::ModelAffinity => "ModelAffinity",
+            LoadBalancing::PrefixAffinity => "PrefixAffinity",
+        }
+    }
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.by)?;
+        if self.why.is_empty() { Ok(()) } else { write!(f, "; {}", self.why) }
+    }
+}

@@ -1,0 +1,169 @@
+//! What would become of a client's request now: `POST /v1.0/frontends/{id}/explain`.
+//!
+//! The body is the request's own. Nothing is taken or changed by it: no slot, no turn, no session.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use ollamaflow_protocol::id::FrontendId;
+use ollamaflow_protocol::inspect::inspect_with_prefix;
+use ollamaflow_protocol::route::{Operation, Route, classify};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::failure::Failure;
+use super::{AdminState, answer, body, query};
+use crate::actors::{CandidateReport, Explanation};
+use crate::gateway::{self, Outlook, Preview};
+
+/// Largest request that is explained: what the gateway looks at is found in the first part of a longer one.
+const REQUEST_BYTES: usize = 8 * 1024 * 1024;
+
+/// The answer.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Explained {
+    frontend: FrontendId,
+    operation: String,
+    model: Option<String>,
+    policy: &'static str,
+    chosen: Option<String>,
+    decision: Option<String>,
+    wait: bool,
+    candidates: Vec<Member>,
+}
+
+/// One backend of the frontend.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Member {
+    backend: String,
+    candidate: bool,
+    reason: Option<String>,
+    in_flight: u32,
+    max_parallel_requests: u32,
+    priority: u16,
+    weight: u16,
+    loaded: Option<bool>,
+    has_model: Option<bool>,
+    breaker_state: &'static str,
+    first_token_ms: Option<u64>,
+    translation: Option<Cow<'static, str>>,
+    dropped: Vec<String>,
+    refusal: Option<String>,
+}
+
+pub(super) async fn explain(
+    request: HttpRequest,
+    state: web::Data<AdminState>,
+    id: web::Path<String>,
+    payload: web::Payload,
+) -> Result<HttpResponse, Failure> {
+    let missing = || Failure::Missing { kind: "frontend", id: id.to_string() };
+    let frontend = FrontendId::try_from(id.as_str()).ok().and_then(|id| state.directory.frontend(&id));
+    let frontend = frontend.ok_or_else(missing)?;
+    let text = body::read(&request, payload, REQUEST_BYTES, state.read_timeout).await?;
+    let (operation, path) = match query::text(&request, "path")? {
+        Some(path) => (named(&path)?, path),
+        None => (guessed(&text)?, String::new()),
+    };
+    let facts = inspect_with_prefix(operation, &text);
+    let sticky = frontend.view().config.use_sticky_sessions;
+    let client = sticky.then(|| gateway::client_key(&request, &state.gateway));
+    let asked = gateway::query(&request, &frontend, operation, &facts, client.as_ref());
+    let view = frontend.view();
+    let preview = Preview::new(&frontend, &view.config, operation, &path, &text);
+    let outlooks =
+        view.backends().map(|(backend, view)| (backend.id().to_string(), preview.at(backend, &view)));
+    let outlooks = outlooks.collect();
+    answer::ok(&Explained::of(frontend.id(), operation, frontend.explain(&asked), outlooks))
+}
+
+/// The operation of a path; the method is the one that it takes.
+fn named(path: &str) -> Result<Operation, Failure> {
+    let of = |method| match classify(method, path) {
+        Route::Proxy(operation) => Some(operation),
+        _ => None,
+    };
+    ["POST", "GET", "DELETE"].into_iter().find_map(of).ok_or_else(|| {
+        Failure::Invalid(format!(
+            "the query parameter path must be a path of an inference API, but is {path:?}"
+        ))
+    })
+}
+
+/// The operation that the shape of a body suggests.
+fn guessed(text: &[u8]) -> Result<Operation, Failure> {
+    let unclear = |why: String| {
+        Failure::Invalid(format!(
+            "{why}: send the body of a client's request, or name its path with ?path=/api/chat"
+        ))
+    };
+    let value: Value =
+        serde_json::from_slice(text).map_err(|e| unclear(format!("the body is no JSON ({e})")))?;
+    let has = |name: &str| value.get(name).is_some();
+    if has("messages") {
+        Ok(Operation::OllamaChat)
+    } else if has("prompt") {
+        Ok(Operation::OllamaGenerate)
+    } else if has("input") {
+        Ok(Operation::OllamaEmbed)
+    } else {
+        Err(unclear("the body has neither messages, prompt nor input".to_owned()))
+    }
+}
+
+// === impl Explained ===
+
+impl Explained {
+    fn of(
+        frontend: &FrontendId,
+        operation: Operation,
+        explanation: Explanation,
+        mut outlooks: HashMap<String, Outlook>,
+    ) -> Self {
+        let Explanation { policy, chosen, waits, model, candidates } = explanation;
+        let (chosen, decision) = chosen.map(|(backend, decision)| (backend, decision.to_string())).unzip();
+        Self {
+            frontend: frontend.clone(),
+            operation: format!("{operation:?}"),
+            model,
+            policy,
+            chosen,
+            decision,
+            wait: waits,
+            candidates: candidates
+                .into_iter()
+                .map(|report| {
+                    let outlook = outlooks.remove(&report.backend).unwrap_or_default();
+                    Member::of(report, outlook)
+                })
+                .collect(),
+        }
+    }
+}
+
+// === impl Member ===
+
+impl Member {
+    fn of(report: CandidateReport, outlook: Outlook) -> Self {
+        let milliseconds = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            backend: report.backend,
+            candidate: report.is_candidate,
+            reason: report.reason,
+            in_flight: report.in_flight,
+            max_parallel_requests: report.capacity,
+            priority: report.priority,
+            weight: report.weight,
+            loaded: report.loaded,
+            has_model: report.has_model,
+            breaker_state: report.breaker,
+            first_token_ms: report.first_token.map(milliseconds),
+            translation: outlook.translation,
+            dropped: outlook.dropped,
+            refusal: outlook.refusal,
+        }
+    }
+}

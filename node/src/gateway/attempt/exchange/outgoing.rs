@@ -1,0 +1,123 @@
+//! The request as one backend gets it: the client's bytes with the pins in them, or another API's.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+use bytes::Bytes;
+use ollamaflow_protocol::route::Operation;
+use ollamaflow_protocol::translate;
+use ollamaflow_protocol::wire::Usage;
+
+use super::{Attempted, Exchange};
+use crate::actors::{Outcome, Permit};
+use crate::gateway::answer::{Answer, AnswerBody};
+use crate::gateway::forward::Asked;
+use crate::gateway::intake::{self, Intake};
+use crate::gateway::patience::Progress;
+use crate::gateway::refusal::Refusal;
+use crate::gateway::translating::{Reason, Saying, Told, mapped, say};
+use crate::upstream::RequestBody;
+
+/// A request as it is sent.
+pub(super) struct Outgoing<'b> {
+    pub(super) operation: Operation,
+    pub(super) asked: Asked,
+    pub(super) body: Body<'b>,
+    pub(super) told: Told,
+    /// Makes the client's answer of the backend's.
+    pub(super) translation: Option<Box<translate::Answer>>,
+    /// What was written for the backend in its own API, before its own pins are in it.
+    pub(super) written: Option<Bytes>,
+}
+
+pub(super) enum Body<'b> {
+    Whole(RequestBody),
+    Arriving(&'b mut RequestBody, &'b Progress),
+}
+
+/// What there is to do.
+pub(super) enum Prepared<'b> {
+    Outgoing(Outgoing<'b>),
+    /// No backend is needed: this is the answer.
+    Here(Vec<u8>),
+}
+
+// === impl Exchange ===
+
+impl Exchange<'_> {
+    /// The request in the client's own API.
+    pub(super) fn untouched<'b>(&self, body: &'b mut Intake) -> Result<Prepared<'b>, Refusal> {
+        let operation = self.attempts.admitted.operation;
+        let body = match body {
+            Intake::Kept(bytes) | Intake::Once(bytes) => Body::Whole(self.pinned(bytes, operation)?),
+            Intake::Streaming(stream, progress) => Body::Arriving(stream, progress),
+        };
+        let (translation, written) = (None, None);
+        let told = Told::default();
+        Ok(Prepared::Outgoing(Outgoing { operation, asked: self.asked, body, told, translation, written }))
+    }
+
+    /// The request in the backend's API.
+    pub(super) async fn translated<'b>(
+        &self,
+        body: &mut Intake,
+        reason: &Reason,
+    ) -> Result<Prepared<'b>, Refusal> {
+        // Held whole by the intake, since such a backend may be chosen.
+        let (Intake::Kept(bytes) | Intake::Once(bytes)) = body else { return Err(Refusal::NotWhole) };
+        let admitted = self.attempts.admitted;
+        let format = self.view.config.api_format;
+        let path = self.attempts.request.path();
+        let request = self.attempts.translating.request(admitted, path, bytes, format).await?;
+        let model = self.attempts.translating.model;
+        let said = match say(&request, admitted.operation, model, &admitted.config, self.view)? {
+            Saying::Here(answer) => return Ok(Prepared::Here(answer)),
+            Saying::Sent(said) => *said,
+        };
+        Ok(Prepared::Outgoing(Outgoing {
+            operation: said.operation,
+            asked: Asked::Translated,
+            body: Body::Whole(full(said.pinned)),
+            told: Told::translated(said.operation, reason.clone(), said.dropped),
+            translation: Some(Box::new(said.answer)),
+            written: Some(said.body),
+        }))
+    }
+
+    /// The body with the pins of frontend and backend in it.
+    fn pinned(&self, body: &Bytes, operation: Operation) -> Result<RequestBody, Refusal> {
+        let admitted = self.attempts.admitted;
+        let mapped = mapped(admitted.operation, &admitted.config, self.view, operation);
+        let pins = mapped.each_ref().map(|mapped| &*mapped.pins);
+        let pins = match self.asked {
+            // The frontend's are in it, and what was generated is taken off its limits of tokens.
+            Asked::ToContinue => &pins[1..],
+            Asked::ByClient | Asked::Translated => &pins[..],
+        };
+        Ok(full(intake::merged(body, pins)?))
+    }
+
+    /// An answer that took no backend but the choice of one.
+    pub(super) fn answered_here(&self, body: Vec<u8>, mut permit: Permit) -> Attempted {
+        permit.finish(Outcome::Declined);
+        Attempted::Answered(Box::new(Answer {
+            backend: permit.backend().clone(),
+            status: StatusCode::OK,
+            headers: vec![(
+                header::CONTENT_TYPE,
+                HeaderValue::from_static("application/json; charset=utf-8"),
+            )],
+            body: AnswerBody::Whole(Bytes::from(body)),
+            operation: self.attempts.admitted.operation,
+            format: None,
+            resumable: None,
+            translation: None,
+            written: None,
+            told: Told::here(),
+            usage: Usage::default(),
+        }))
+    }
+}
+
+fn full(body: Bytes) -> RequestBody {
+    if body.is_empty() { RequestBody::Empty } else { RequestBody::Full(body) }
+}

@@ -1,0 +1,42 @@
+//! The longest silence of a backend in the middle of its answer.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use actix_web::rt::time::{Instant, Sleep, sleep_until};
+
+/// The longest silence. One timer per answer, moved only when it fires, so that a piece costs no timer work.
+pub(super) struct Idle {
+    pub(super) limit: Duration,
+    last: Instant,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+// === impl Idle ===
+
+impl Idle {
+    pub(super) fn new(limit: Duration) -> Self {
+        Self { limit, last: Instant::now(), timer: None }
+    }
+
+    /// The backend has said something.
+    pub(super) fn heard(&mut self) {
+        self.last = Instant::now();
+    }
+
+    /// Ready when it has been silent for too long.
+    pub(super) fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let deadline = self.last + self.limit;
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            if Instant::now() >= deadline {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(deadline);
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What is told about a request's way in the headers of its answer, whether that is a backend's or ours.
+
+use std::time::Duration;
+
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use ollamaflow_protocol::header as names;
+
+use crate::actors::Decision;
+
+const ATTEMPTS: HeaderName = HeaderName::from_static(names::ATTEMPTS);
+const QUEUE_MS: HeaderName = HeaderName::from_static(names::QUEUE_MS);
+const DECISION: HeaderName = HeaderName::from_static(names::DECISION);
+
+/// A request's way so far.
+#[derive(Debug, Default)]
+pub(super) struct Trace {
+    /// Whether a backend was looked for.
+    routed: bool,
+    /// Backends that it was sent to.
+    attempts: u32,
+    /// Time in the queue.
+    pub(super) queued: Duration,
+    decision: Option<Decision>,
+}
+
+// === impl Trace ===
+
+impl Trace {
+    /// A backend is being looked for.
+    pub(super) fn route(&mut self) {
+        self.routed = true;
+    }
+
+    /// The request goes to a backend.
+    pub(super) fn attempt(&mut self, decision: Decision) {
+        self.attempts += 1;
+        self.decision = Some(decision);
+    }
+
+    /// The last attempt was none: nothing was sent.
+    pub(super) fn unsaid(&mut self) {
+        self.attempts = self.attempts.saturating_sub(1);
+    }
+
+    /// Backends that it was sent to.
+    pub(super) fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// Writes the headers, if there is anything to tell.
+    pub(super) fn write(&self, headers: &mut HeaderMap) {
+        if !self.routed {
+            return;
+        }
+        headers.insert(ATTEMPTS, number(self.attempts.into()));
+        let queued = u64::try_from(self.queued.as_millis()).unwrap_or(u64::MAX);
+        headers.insert(QUEUE_MS, number(queued));
+        let Some(decision) = self.decision else { return };
+        let value = if decision.why.is_empty() {
+            HeaderValue::from_static(decision.by)
+        } else {
+            match HeaderValue::from_str(&decision.to_string()) {
+                Ok(value) => value,
+                Err(_) => return,
+            }
+        };
+        headers.insert(DECISION, value);
+    }
+}
+
+/// A number as a header has it. Nearly all requests go to one backend and wait for none.
+fn number(number: u64) -> HeaderValue {
+    match number {
+        0 => HeaderValue::from_static("0"),
+        1 => HeaderValue::from_static("1"),
+        _ => HeaderValue::from(number),
+    }
+}
