@@ -8,6 +8,7 @@
 
 mod binary;
 mod builder;
+mod metrics;
 mod process;
 
 use std::net::SocketAddr;
@@ -26,6 +27,7 @@ use crate::wait;
 
 pub use binary::path as binary_path;
 pub use builder::{ADMIN_TOKEN, NodeBuilder};
+pub use metrics::Metrics;
 pub use process::Signal;
 
 /// A running node. Dropping it kills the process; if the test is panicking, the end of the node's output is shown.

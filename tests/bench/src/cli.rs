@@ -21,6 +21,10 @@ pub(crate) enum Command {
     Run(Box<RunArgs>),
     /// Start a cluster of three and measure it: writes, elections, restarts, memory.
     Cluster(ClusterArgs),
+    /// Give the same conversations to every balancing policy, and to nginx, before simulated engines.
+    Routing(RoutingArgs),
+    /// Translate requests and streams between all APIs, without network, and tell what it costs.
+    Translation(TranslationArgs),
     /// Only serve as the cheap upstream; prints its address.
     Upstream {
         /// Port on 127.0.0.1; 0 lets the system choose.
@@ -101,6 +105,31 @@ pub(crate) struct ClusterArgs {
     #[arg(long)]
     pub(crate) quick: bool,
     /// Also write docs/benchmarks/cluster.{json,md}.
+    #[arg(long)]
+    pub(crate) save: bool,
+}
+
+/// What is measured of the policies.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RoutingArgs {
+    /// Few policies, some seconds each: shows that everything works and that affinity saves loads.
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Also write docs/benchmarks/routing.{json,md}.
+    #[arg(long)]
+    pub(crate) save: bool,
+    /// Policies to measure, as `LoadBalancing` names them [default: all, and nginx].
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// Requests per second, instead of the published rate.
+    #[arg(long)]
+    pub(crate) rate: Option<f64>,
+}
+
+/// What becomes of the costs of translation.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct TranslationArgs {
+    /// Also write docs/benchmarks/translation.{json,md}.
     #[arg(long)]
     pub(crate) save: bool,
 }

@@ -6,7 +6,9 @@
 //! [`wire`].
 //!
 //! `cluster`, which `scripts/bench-cluster` runs, is apart: it starts nodes with the harness of the suites, and measures
-//! [writes, elections, restarts and memory](cluster).
+//! [writes, elections, restarts and memory](cluster). `routing`, which `scripts/bench-routing` runs, compares
+//! [what the policies make of conversations with many models](routing). `translation`, which `scripts/bench-translation`
+//! runs, starts nothing: it measures [what translating costs](translation).
 
 mod cli;
 mod clock;
@@ -17,12 +19,14 @@ mod measure;
 mod plan;
 mod proxies;
 mod report;
+mod routing;
 mod run;
 mod samples;
 mod suite;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod translation;
 mod upstream;
 mod wire;
 
@@ -50,6 +54,8 @@ fn start(command: Command) -> Result<(), Box<dyn Error>> {
     match command {
         Command::Run(args) => local.block_on(&runtime, run::run(&args))?,
         Command::Cluster(args) => local.block_on(&runtime, cluster::run(args))?,
+        Command::Routing(args) => local.block_on(&runtime, routing::run(args))?,
+        Command::Translation(args) => translation::run(args)?,
         Command::Upstream { port } => local.block_on(&runtime, upstream::serve(port))?,
     }
     Ok(())

@@ -10,6 +10,8 @@ pub(crate) mod process;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+pub(crate) use self::nginx::least_conn;
+
 /// What a request is sent to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum, serde::Serialize)]
 #[serde(rename_all = "lowercase")]

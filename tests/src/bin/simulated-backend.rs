@@ -21,9 +21,9 @@ struct Arguments {
     /// Which API to serve.
     #[arg(long, value_enum, default_value_t)]
     format: ApiFormat,
-    /// An installed model; may come several times.
-    #[arg(long = "model", value_name = "NAME", default_value = "simulated")]
-    models: Vec<String>,
+    /// An installed model, with its bytes if they matter; may come several times.
+    #[arg(long = "model", value_name = "NAME[=BYTES]", default_value = "simulated", value_parser = model)]
+    models: Vec<ModelSpec>,
     /// A fault in JSON, such as `{"kind":"reset_after","frames":3,"probability":0.1}`; may come several times.
     #[arg(long = "fault", value_name = "JSON", value_parser = fault)]
     faults: Vec<Fault>,
@@ -32,6 +32,11 @@ struct Arguments {
     seed: u64,
     #[command(flatten)]
     knobs: Knobs,
+}
+
+fn model(text: &str) -> Result<ModelSpec, std::num::ParseIntError> {
+    let Some((name, size)) = text.rsplit_once('=') else { return Ok(ModelSpec::named(text)) };
+    Ok(ModelSpec { size: size.parse()?, ..ModelSpec::named(name) })
 }
 
 fn fault(text: &str) -> Result<Fault, serde_json::Error> {
@@ -44,7 +49,7 @@ fn main() -> ExitCode {
         listen: arguments.listen,
         control_listen: arguments.control_listen,
         format: arguments.format,
-        models: arguments.models.into_iter().map(ModelSpec::named).collect(),
+        models: arguments.models,
         knobs: arguments.knobs,
         faults: arguments.faults,
         seed: arguments.seed,

@@ -255,12 +255,14 @@ async fn answer_canned(
     style: ErrorStyle,
 ) -> Result<(), Stop> {
     exchange.prelude().await?;
-    let CannedAnswer { status, headers, body, body_base64 } = canned;
+    let CannedAnswer { status, headers, body, body_base64, message } = canned;
     let bytes = body_base64.and_then(|text| payload::from_base64(&text)).map(Bytes::from);
-    let mut answer = match bytes.or_else(|| body.map(Bytes::from)) {
-        Some(body) => Answer { body, ..Answer::empty(status) },
-        None => Answer::error(style, &Refusal::new(status, format!("simulated error {status}"))),
+    let error = || {
+        let message = message.unwrap_or_else(|| format!("simulated error {status}"));
+        Answer::error(style, &Refusal::new(status, message))
     };
+    let body = bytes.or_else(|| body.map(Bytes::from));
+    let mut answer = body.map_or_else(error, |body| Answer { body, ..Answer::empty(status) });
     let replaced = |name: &String| headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
     answer.headers.retain(|(name, _)| !replaced(name));
     answer.headers.extend(headers);

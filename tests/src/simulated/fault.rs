@@ -128,6 +128,13 @@ pub enum FaultKind {
         #[serde(default)]
         body_base64: Option<String>,
     },
+    /// Answers an error with this message, in the format of the path.
+    Error {
+        /// The status code.
+        status: u16,
+        /// What it says.
+        message: String,
+    },
     /// Answers with a redirect.
     Redirect {
         /// 301, 302, 303, 307 or 308.
@@ -270,6 +277,22 @@ impl FaultKind {
     pub fn json(status: u16, body: &Value) -> Self {
         let headers = vec![("Content-Type".to_owned(), "application/json".to_owned())];
         Self::Answer { status, headers, body: Some(body.to_string()), body_base64: None }
+    }
+
+    /// Too busy: 503 as a full queue, or 429 as a rate limit. `retry_after_s` seconds are asked for in `Retry-After`.
+    pub fn busy(status: u16, retry_after_s: u64) -> Self {
+        let headers = vec![("Retry-After".to_owned(), retry_after_s.to_string())];
+        Self::Answer { status, headers, body: None, body_base64: None }
+    }
+
+    /// A 500 that is the client's fault: what Ollama says to an option of the wrong type, on each backend the same.
+    pub fn client_fault() -> Self {
+        Self::Error { status: 500, message: "option \"temperature\" must be of type float32".to_owned() }
+    }
+
+    /// A 500 that is the backend's fault: its runner died.
+    pub fn runner_fault() -> Self {
+        Self::Error { status: 500, message: runner_died() }
     }
 
     /// A 200 answer compressed with gzip; [`GZIP_BODY_DECODED`] is what it holds.

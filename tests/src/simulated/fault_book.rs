@@ -13,13 +13,15 @@ pub(super) enum Hang {
 }
 
 /// An answer given instead of the real one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct CannedAnswer {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     /// Text, base64, or neither for an error body in the format of the path.
     pub body: Option<String>,
     pub body_base64: Option<String>,
+    /// What such an error body says, if not just that it is simulated.
+    pub message: Option<String>,
 }
 
 /// What happens within an answer's body.
@@ -214,17 +216,20 @@ impl Plan {
             FaultKind::HangBeforeHeaders { for_ms } => self.hang_before_headers = Some(hang(for_ms)),
             FaultKind::HangAfterHeaders { for_ms } => self.hang_after_headers = Some(hang(for_ms)),
             FaultKind::Answer { status, headers, body, body_base64 } => {
-                self.canned = Some(CannedAnswer { status, headers, body, body_base64 });
+                self.canned = Some(CannedAnswer { status, headers, body, body_base64, message: None });
+            }
+            FaultKind::Error { status, message } => {
+                self.canned =
+                    Some(CannedAnswer { status, message: Some(message), ..CannedAnswer::default() });
             }
             FaultKind::Redirect { status, location } => {
                 let headers = vec![("Location".to_owned(), location)];
                 let body = Some(String::new());
-                self.canned = Some(CannedAnswer { status, headers, body, body_base64: None });
+                self.canned = Some(CannedAnswer { status, headers, body, ..CannedAnswer::default() });
             }
             FaultKind::EarlyResponse { status, linger } => self.early = Some((status, linger)),
             FaultKind::HealthFails { status } => {
-                self.canned =
-                    Some(CannedAnswer { status, headers: Vec::new(), body: None, body_base64: None });
+                self.canned = Some(CannedAnswer { status, ..CannedAnswer::default() });
             }
             FaultKind::Interim { statuses } => self.interim = statuses,
             FaultKind::EndWithoutMarker { after_frames: None } => self.without_marker = true,

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::exchange::{Exchange, Interrupt};
 use super::knobs::{Knobs, ToolCall};
+use super::prompt::Prompt;
 use super::text::{Text, split};
 
 /// How far a generation may lag behind its pace before the lost time is forgotten.
@@ -19,16 +20,6 @@ pub(super) enum Piece {
     Thinking(String),
     ToolCall(ToolCall),
     Text(String),
-}
-
-/// What is asked of a model.
-#[derive(Clone, Debug)]
-pub(super) struct Prompt {
-    pub text: String,
-    pub tokens: u64,
-    /// The most tokens to say.
-    pub limit: Option<u64>,
-    pub offers_tools: bool,
 }
 
 /// The figures at the end.
@@ -72,13 +63,23 @@ pub(super) struct Generation {
 }
 
 impl Generation {
-    /// Begins; `load` is the time the model took to load.
-    pub(super) fn begin(knobs: &Knobs, prompt: Prompt, load: Duration) -> Self {
+    /// Begins; `load` is the time the model took to load, `known_blocks` what need not be read of the prompt. What was
+    /// thought and which tool was called before the answer's beginning is not said again after it.
+    pub(super) fn begin(knobs: &Knobs, prompt: Prompt, load: Duration, known_blocks: usize) -> Self {
         let started = Instant::now();
+        let mut text = Text::of(knobs, &prompt.text);
+        if let Some(begun) = &prompt.begun {
+            text.go_on_from(begun);
+        }
+        let is_new = !text.is_begun();
+        let thinking = knobs.thinking.as_deref().filter(|_| is_new);
+        let tool_call = knobs.tool_call.clone().filter(|_| is_new && prompt.offers_tools);
+        let first_token = Duration::from_millis(knobs.ttft_ms)
+            .saturating_add(knobs.prefill_time(prompt.unread_tokens(known_blocks)));
         Self {
-            thinking: knobs.thinking.as_deref().map(|text| split(text, None)).unwrap_or_default(),
-            tool_call: knobs.tool_call.clone().filter(|_| prompt.offers_tools),
-            text: Text::of(knobs, &prompt.text),
+            thinking: thinking.map(|text| split(text, None)).unwrap_or_default(),
+            tool_call,
+            text,
             prompt,
             load,
             produced: 0,
@@ -86,7 +87,7 @@ impl Generation {
             cut: false,
             started,
             first_at: None,
-            due: later(started, Duration::from_millis(knobs.ttft_ms)),
+            due: later(started, first_token),
             interval: knobs.token_interval(),
         }
     }

@@ -9,12 +9,14 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::answer::{Answer, ErrorStyle, Refusal};
+use super::demand::{keep_alive, keep_alive_seconds, runner_options};
 use super::exchange::{Exchange, FrameStyle, Interrupt};
 use super::generation::{Collected, Generation, Piece, Summary};
 use super::knobs::Knobs;
 use super::library::{Installed, canonical};
+use super::prompt::Prompt;
 use super::request::Head;
-use super::scheduler::{Demand, KeepAlive, RunnerOptions};
+use super::scheduler::{Demand, Permit, footprint};
 use super::state::Shared;
 
 /// A request being handled.
@@ -92,14 +94,6 @@ impl Fields {
     pub(super) fn option(&self, name: &str) -> Option<&Value> {
         self.get("options").and_then(|options| options.get(name)).filter(|value| !value.is_null())
     }
-
-    /// `keep_alive`: seconds or a Go duration.
-    pub(super) fn keep_alive(&self) -> Result<Option<KeepAlive>, Refusal> {
-        let Some(value) = self.get("keep_alive") else { return Ok(None) };
-        let seconds = value.as_f64().or_else(|| value.as_str().and_then(go_duration));
-        let seconds = seconds.ok_or_else(|| Refusal::new(400, format!("invalid keep_alive {value}")))?;
-        Ok(Some(keep_alive_of(seconds)))
-    }
 }
 
 impl Call<'_, '_> {
@@ -125,25 +119,43 @@ impl Call<'_, '_> {
 
     /// Waits for a slot, which the exchange then holds, and for the model to be loaded. Gives the time it took.
     pub(super) async fn admit(&mut self, model: &Installed, fields: &Fields) -> Result<Duration, Stop> {
+        let (load, permit) = self.slot(model, fields).await?;
+        self.exchange.hold_permit(permit);
+        Ok(load)
+    }
+
+    /// The same for a generation, which begins then. What the runner knows of the prompt need not be read again.
+    pub(super) async fn begin(
+        &mut self,
+        model: &Installed,
+        fields: &Fields,
+        prompt: Prompt,
+    ) -> Result<Generation, Stop> {
+        let (load, permit) = self.slot(model, fields).await?;
+        let known_blocks = permit.read(&prompt);
+        self.exchange.hold_permit(permit);
+        Ok(Generation::begin(&self.knobs, prompt, load, known_blocks))
+    }
+
+    async fn slot(&mut self, model: &Installed, fields: &Fields) -> Result<(Duration, Permit), Stop> {
         let name = canonical(&model.spec.name);
+        let runner = runner_options(fields, self.knobs.context_length);
         let demand = Demand {
             digest: model.digest.clone(),
-            size: model.spec.size,
-            runner: runner_options(fields, self.knobs.context_length),
+            size: footprint(model.spec.size, runner.num_ctx, self.knobs.parallelism),
+            runner,
             load_time: self.knobs.load_time(&name),
-            keep_alive: fields.keep_alive()?.unwrap_or_else(|| keep_alive_seconds(self.knobs.keep_alive_s)),
+            keep_alive: keep_alive(fields)?.unwrap_or_else(|| keep_alive_seconds(self.knobs.keep_alive_s)),
             model: name,
         };
         let started = Instant::now();
         let permit = self.exchange.wait(self.shared.scheduler.acquire(demand)).await?;
         let busy = "server busy, please try again.  maximum pending requests exceeded";
         let permit = permit.map_err(|_| Refusal::new(503, busy))?;
-        let ready_at = permit.ready_at;
-        self.exchange.hold_permit(permit);
-        if ready_at > Instant::now() {
-            self.exchange.wait(tokio::time::sleep_until(ready_at)).await?;
+        if permit.ready_at > Instant::now() {
+            self.exchange.wait(tokio::time::sleep_until(permit.ready_at)).await?;
         }
-        Ok(started.elapsed())
+        Ok((started.elapsed(), permit))
     }
 
     /// The time of work which gives no tokens, such as an embedding: that to a first token.
@@ -216,69 +228,9 @@ pub(super) trait Dialect {
     fn whole(&mut self, collected: &Collected, summary: &Summary) -> Answer;
 }
 
-/// The options by which a loaded model is told from the same model loaded otherwise, with their defaults.
-fn runner_options(fields: &Fields, context_length: u64) -> RunnerOptions {
-    let names = ["num_batch", "num_gpu", "main_gpu", "use_mmap", "num_thread", "draft_num_predict"];
-    let others = names.map(|name| fields.option(name).cloned().unwrap_or(Value::Null)).to_vec();
-    let num_ctx = fields.option("num_ctx").and_then(Value::as_u64).unwrap_or(context_length);
-    RunnerOptions { num_ctx, others }
-}
-
-fn keep_alive_seconds(seconds: i64) -> KeepAlive {
-    u64::try_from(seconds).map_or(KeepAlive::Forever, |seconds| KeepAlive::For(Duration::from_secs(seconds)))
-}
-
-fn keep_alive_of(seconds: f64) -> KeepAlive {
-    Duration::try_from_secs_f64(seconds).map_or(KeepAlive::Forever, KeepAlive::For)
-}
-
-/// Seconds of a Go duration such as `1h30m` or `-1m`; nothing when it is none.
-fn go_duration(text: &str) -> Option<f64> {
-    let (sign, mut rest) = match text.strip_prefix('-') {
-        Some(rest) => (-1.0, rest),
-        None => (1.0, text.strip_prefix('+').unwrap_or(text)),
-    };
-    if rest == "0" {
-        return Some(0.0);
-    }
-    let mut seconds = None;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, tail) = rest.split_at(digits);
-        let unit_length = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
-        let (unit, tail) = tail.split_at(unit_length);
-        let unit_seconds = match unit {
-            "ns" => 1e-9,
-            "us" | "µs" => 1e-6,
-            "ms" => 1e-3,
-            "s" => 1.0,
-            "m" => 60.0,
-            "h" => 3600.0,
-            _ => return None,
-        };
-        seconds = Some(seconds.unwrap_or(0.0) + number.parse::<f64>().ok()? * unit_seconds);
-        rest = tail;
-    }
-    seconds.map(|seconds| sign * seconds)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn keep_alive_takes_what_go_takes() {
-        let of =
-            |json: &str| Fields::parse(format!("{{\"keep_alive\":{json}}}").as_bytes()).unwrap().keep_alive();
-        assert_eq!(of("\"1m30s\"").unwrap(), Some(KeepAlive::For(Duration::from_secs(90))));
-        assert_eq!(of("0").unwrap(), Some(KeepAlive::For(Duration::ZERO)));
-        assert_eq!(of("-1").unwrap(), Some(KeepAlive::Forever));
-        assert_eq!(of("\"-1m\"").unwrap(), Some(KeepAlive::Forever));
-        assert_eq!(of("null").unwrap(), None);
-        for bad in ["\"300\"", "\"-1\"", "\"\"", "true"] {
-            assert!(of(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn names_are_found_without_case_and_null_is_absent() {

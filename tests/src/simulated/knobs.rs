@@ -99,6 +99,13 @@ pub struct Knobs {
     /// Milliseconds from the start of a generation to its first token.
     #[arg(long, default_value_t = 0)]
     pub ttft_ms: u64,
+    /// Pace at which a prompt is read before the first token; 0 is at once.
+    #[arg(long, default_value_t = 0.0)]
+    pub prefill_tokens_per_second: f64,
+    /// Conversations whose beginnings a loaded model remembers, so as not to read them again. Ollama remembers one for
+    /// each parallel slot.
+    #[arg(long, default_value_t = 4)]
+    pub prefix_cache_entries: usize,
     /// Pace after the first token; 0 is as fast as the client reads.
     #[arg(long, default_value_t = 0.0)]
     pub tokens_per_second: f64,
@@ -129,6 +136,10 @@ pub struct Knobs {
     /// Models in memory at once; another evicts the one idle for longest.
     #[arg(long, default_value_t = 3)]
     pub max_loaded_models: usize,
+    /// Bytes of memory for models and their contexts; another model evicts those idle for longest until it fits. 0 is no
+    /// limit but `max_loaded_models`. A model larger than all of it is loaded alone and in part.
+    #[arg(long, default_value_t = 0)]
+    pub vram_bytes: u64,
     /// Seconds an idle model stays loaded unless the request tells; negative is for ever.
     #[arg(long, default_value_t = 300, allow_negative_numbers = true)]
     pub keep_alive_s: i64,
@@ -176,6 +187,8 @@ impl Default for Knobs {
             load_ms: 0,
             load_ms_by_model: Vec::new(),
             ttft_ms: 0,
+            prefill_tokens_per_second: 0.0,
+            prefix_cache_entries: 4,
             tokens_per_second: 0.0,
             tokens: 22,
             endless: false,
@@ -186,6 +199,7 @@ impl Default for Knobs {
             parallelism: 4,
             max_queue: 512,
             max_loaded_models: 3,
+            vram_bytes: 0,
             keep_alive_s: 300,
             context_length: 4096,
             early_headers: false,
@@ -218,9 +232,21 @@ impl Knobs {
 
     /// Time between two tokens.
     pub(super) fn token_interval(&self) -> Duration {
-        let seconds = if self.tokens_per_second > 0.0 { 1.0 / self.tokens_per_second } else { 0.0 };
-        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+        time_of(1.0, self.tokens_per_second)
     }
+
+    /// Time to read so many tokens of a prompt.
+    pub(super) fn prefill_time(&self, tokens: u64) -> Duration {
+        #[expect(clippy::cast_precision_loss, reason = "a prompt has far fewer than 2^53 tokens")]
+        let tokens = tokens as f64;
+        time_of(tokens, self.prefill_tokens_per_second)
+    }
+}
+
+/// Time of so many things at a pace; 0 is no time at all.
+fn time_of(things: f64, per_second: f64) -> Duration {
+    let seconds = if per_second > 0.0 { things / per_second } else { 0.0 };
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
 }
 
 fn named_ms(text: &str) -> Result<(String, u64), String> {

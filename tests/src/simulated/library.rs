@@ -183,8 +183,12 @@ pub(super) fn digest_of(name: &str) -> String {
 
 /// FNV-1a: stable over builds and machines, unlike the standard library's hasher.
 pub(super) fn fingerprint(text: &str) -> u64 {
-    text.bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    fingerprint_on(0xcbf2_9ce4_8422_2325, text)
+}
+
+/// The fingerprint of a text that goes on, from that of its beginning.
+pub(super) fn fingerprint_on(beginning: u64, text: &str) -> u64 {
+    text.bytes().fold(beginning, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]

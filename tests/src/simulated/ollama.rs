@@ -45,7 +45,7 @@ pub(super) async fn handle(
 /// Whether a request for nothing means to unload rather than to load.
 fn unloads(fields: &Fields) -> Result<bool, Stop> {
     let now = super::scheduler::KeepAlive::For(std::time::Duration::ZERO);
-    Ok(fields.keep_alive()? == Some(now))
+    Ok(super::demand::keep_alive(fields)? == Some(now))
 }
 
 /// The most tokens to say: `num_predict`, negative for no limit.

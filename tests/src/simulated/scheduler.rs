@@ -2,8 +2,13 @@
 //!
 //! A request asks for a [`Permit`]; dropping it frees the slot. Rules, after Ollama's: a loaded model serves `parallelism`
 //! requests at once; others wait in order of arrival; a request whose model has to be loaded when there is no room, or to be
-//! reloaded with other options, waits for an idle model to drop, and holds up those behind it; a full queue refuses. There
-//! is no timer: a model being loaded has its slots taken already, and whoever holds one waits until `ready_at`.
+//! reloaded with other options, waits for an idle model to drop, and holds up those behind it; a full queue refuses.
+//! A model in use is never dropped; of the idle ones, the one idle for longest. Models are loaded one after the other, and a
+//! load is given up when nobody waits for the model any more. There is no timer: a model being loaded, or whose turn to be
+//! loaded will come, has its slots taken already, and whoever holds one waits until `ready_at`.
+
+mod memory;
+mod prefix;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,8 +18,13 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use self::prefix::PrefixCache;
 use super::knobs::Knobs;
+use super::prompt::Prompt;
 use super::stats::{Stats, StatsBook};
+
+pub use self::memory::LoadedModel;
+pub(super) use self::memory::footprint;
 
 /// How long a model stays loaded when nobody uses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +39,7 @@ pub(super) struct Demand {
     /// The canonical name.
     pub model: String,
     pub digest: String,
+    /// Bytes in memory, see [`footprint`].
     pub size: u64,
     pub runner: RunnerOptions,
     pub load_time: Duration,
@@ -41,23 +52,6 @@ pub(super) struct RunnerOptions {
     pub num_ctx: u64,
     /// The other options of a runner, in a fixed order.
     pub others: Vec<serde_json::Value>,
-}
-
-/// A model in memory, as `/api/ps` shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LoadedModel {
-    /// The canonical name.
-    pub name: String,
-    /// 64 hex digits.
-    pub digest: String,
-    /// Bytes.
-    pub size: u64,
-    /// Tokens of its context.
-    pub context_length: u64,
-    /// When it will be dropped if nobody uses it.
-    pub expires_at: Timestamp,
-    /// Requests which hold a slot.
-    pub active: usize,
 }
 
 /// The queue is full.
@@ -94,6 +88,9 @@ struct Limits {
     parallelism: usize,
     max_queue: usize,
     max_loaded: usize,
+    /// 0 for no limit.
+    vram_bytes: u64,
+    prefixes: usize,
 }
 
 #[derive(Debug)]
@@ -104,6 +101,7 @@ struct Runner {
     /// When the last slot was freed; meaningful while `active` is 0.
     idle_since: Instant,
     idle_since_wall: Timestamp,
+    prefixes: PrefixCache,
 }
 
 #[derive(Debug)]
@@ -150,7 +148,8 @@ impl Scheduler {
     pub(super) fn loaded(&self) -> Vec<LoadedModel> {
         let mut inner = self.locked();
         self.stats.count(|stats| inner.expire(stats));
-        let mut loaded: Vec<_> = inner.runners.iter().map(Runner::shown).collect();
+        let vram_bytes = inner.limits.vram_bytes;
+        let mut loaded: Vec<_> = inner.runners.iter().map(|runner| runner.shown(vram_bytes)).collect();
         loaded.sort_by_key(|model| std::cmp::Reverse(model.expires_at));
         loaded
     }
@@ -207,7 +206,12 @@ impl Scheduler {
                 runner.idle_since = Instant::now();
                 runner.idle_since_wall = Timestamp::now();
                 runner.demand.keep_alive = keep_alive;
-                if runner.active == 0 && keep_alive == KeepAlive::For(Duration::ZERO) {
+                let is_idle = runner.active == 0;
+                let gives_up = is_idle && runner.ready_at > Instant::now();
+                if gives_up {
+                    self.stats.count(|stats| stats.aborted_loads += 1);
+                }
+                if gives_up || is_idle && keep_alive == KeepAlive::For(Duration::ZERO) {
                     inner.runners.remove(index);
                 }
             }
@@ -252,7 +256,7 @@ impl Inner {
             self.runners.remove(index);
             stats.reloads += 1;
         }
-        while self.runners.len() >= self.limits.max_loaded.max(1) {
+        while !self.has_room_for(demand) {
             let idle = self.runners.iter().enumerate().filter(|(_, runner)| runner.active == 0);
             let Some((oldest, _)) = idle.min_by_key(|(_, runner)| runner.idle_since) else {
                 return Turn::Blocked;
@@ -261,10 +265,22 @@ impl Inner {
             stats.evictions += 1;
         }
         stats.loads += 1;
-        let mut runner = Runner::load(demand.clone());
+        let mut runner = Runner::load(demand.clone(), self.next_load_start());
         let ready_at = runner.take();
         self.runners.push(runner);
         Turn::Granted(ready_at)
+    }
+
+    fn has_room_for(&self, demand: &Demand) -> bool {
+        let used =
+            self.runners.iter().fold(demand.size, |used, runner| used.saturating_add(runner.demand.size));
+        let fits = self.limits.vram_bytes == 0 || used <= self.limits.vram_bytes || self.runners.is_empty();
+        fits && self.runners.len() < self.limits.max_loaded.max(1)
+    }
+
+    /// When all models are loaded whose loading has been decided.
+    fn next_load_start(&self) -> Instant {
+        self.runners.iter().map(|runner| runner.ready_at).fold(Instant::now(), Instant::max)
     }
 
     /// Drops models whose time is over.
@@ -290,15 +306,22 @@ impl Limits {
             parallelism: knobs.parallelism,
             max_queue: knobs.max_queue,
             max_loaded: knobs.max_loaded_models,
+            vram_bytes: knobs.vram_bytes,
+            prefixes: knobs.prefix_cache_entries,
         }
     }
 }
 
 impl Runner {
-    fn load(demand: Demand) -> Self {
-        let now = Instant::now();
-        let ready_at = now + demand.load_time;
-        Self { demand, ready_at, active: 0, idle_since: now, idle_since_wall: Timestamp::now() }
+    fn load(demand: Demand, start: Instant) -> Self {
+        Self {
+            ready_at: start + demand.load_time,
+            demand,
+            active: 0,
+            idle_since: Instant::now(),
+            idle_since_wall: Timestamp::now(),
+            prefixes: PrefixCache::default(),
+        }
     }
 
     fn take(&mut self) -> Instant {
@@ -306,7 +329,7 @@ impl Runner {
         self.ready_at
     }
 
-    fn shown(&self) -> LoadedModel {
+    fn shown(&self, vram_bytes: u64) -> LoadedModel {
         let from = if self.active > 0 { Timestamp::now() } else { self.idle_since_wall };
         let stay = match self.demand.keep_alive {
             KeepAlive::For(stay) => SignedDuration::try_from(stay).ok(),
@@ -317,10 +340,27 @@ impl Runner {
             name: self.demand.model.clone(),
             digest: self.demand.digest.clone(),
             size: self.demand.size,
+            size_vram: if vram_bytes == 0 { self.demand.size } else { self.demand.size.min(vram_bytes) },
             context_length: self.demand.runner.num_ctx,
             expires_at: expires_at.unwrap_or(Timestamp::MAX),
             active: self.active,
         }
+    }
+}
+
+impl Permit {
+    /// Has the model read a prompt, when it is loaded; gives the number of the prompt's first blocks that it knew.
+    pub(super) fn read(&self, prompt: &Prompt) -> usize {
+        let mut inner = self.scheduler.locked();
+        let limit = inner.limits.prefixes;
+        let runner = inner.runners.iter_mut().find(|runner| runner.demand.model == self.model);
+        let known_blocks = runner.map_or(0, |runner| runner.prefixes.read(&prompt.blocks, limit));
+        self.scheduler.stats.count(|stats| {
+            stats.prefix_hits += u64::from(known_blocks > 0);
+            stats.prompt_tokens += prompt.tokens;
+            stats.prompt_tokens_read += prompt.unread_tokens(known_blocks);
+        });
+        known_blocks
     }
 }
 

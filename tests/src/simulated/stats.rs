@@ -53,6 +53,14 @@ pub struct Stats {
     pub evictions: u64,
     /// Models dropped because their time was over.
     pub expirations: u64,
+    /// Loads given up because nobody waited for the model any more.
+    pub aborted_loads: u64,
+    /// Generations of which the loaded model knew the prompt's beginning.
+    pub prefix_hits: u64,
+    /// Tokens of the prompts of all generations begun.
+    pub prompt_tokens: u64,
+    /// Those of them that had to be read.
+    pub prompt_tokens_read: u64,
 }
 
 impl Stats {

@@ -19,6 +19,7 @@ mod history;
 mod own_listener;
 mod probes;
 mod secrets;
+mod sessions;
 mod token_limit;
 mod tokens;
 mod validation;

@@ -154,7 +154,7 @@ async fn what_is_not_there_is_a_404() {
         "/v1.0/backends/ghost/health",
         "/v1.0/frontends/F1",
         "/v1.0/frontends/f1/health",
-        "/v1.0/sessions",
+        "/v1.0/session",
         "/v1.0",
     ] {
         let answer = answer(&node, admin("GET", path)).await;

@@ -17,8 +17,8 @@ async fn a_changed_address_resets_health() {
     // Phase 1: nothing is known of the new address, and nothing goes there.
     node.rewrite_objects([f1()], [b1(&new)]).await;
     node.wait_unhealthy("b1").await;
-    assert_eq!(answer(&node, Request::get("/api/version")).await.status(), 502);
-    assert_eq!(new.requests_to("/api/version").len() + old.requests_to("/api/version").len(), 0);
+    assert_eq!(answer(&node, Request::get("/api/echo/x")).await.status(), 502);
+    assert_eq!(new.requests_to("/api/echo/x").len() + old.requests_to("/api/echo/x").len(), 0);
     // Phase 2: its health is found out at the pace of the start.
     wait::until("the new address is probed", || !new.requests().is_empty()).await;
 }
@@ -30,8 +30,8 @@ async fn a_new_address_is_probed_at_once_and_taken_up() {
     let node = ready(before(&old).settings(&rare)).await;
     node.rewrite_objects([f1()], [b1(&new)]).await;
     wait::until_answered("the new address serves", async || {
-        let answer = answer(&node, Request::get("/api/version")).await;
-        if new.requests_to("/api/version").is_empty() { Err(answer.text()) } else { Ok(()) }
+        let answer = answer(&node, Request::get("/api/echo/x")).await;
+        if new.requests_to("/api/echo/x").is_empty() { Err(answer.text()) } else { Ok(()) }
     })
     .await;
     node.wait_healthy(&["b1"]).await;

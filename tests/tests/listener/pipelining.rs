@@ -27,7 +27,8 @@ async fn a_head_request_behind_a_stream_takes_nothing_from_it() {
     let chat = Request::post("/api/chat")
         .json(&json!({ "model": "m", "messages": [{ "role": "user", "content": "x" }] }));
     let text = answers(&node, &[chat, Request::new("HEAD", "/api/tags"), last()]).await;
-    let (stream, rest) = text.split_once("0\r\n\r\n").unwrap_or_else(|| panic!("no whole stream: {text}"));
+    let (stream, rest) =
+        text.split_once("\r\n0\r\n\r\n").unwrap_or_else(|| panic!("no whole stream: {text}"));
     assert!(stream.starts_with("HTTP/1.1 200 ") && stream.contains("\"done\":true"), "{text}");
     assert!(rest.starts_with("HTTP/1.1 200 "), "{rest}");
     assert!(rest.ends_with("Ollama is running"), "{rest}");

@@ -25,10 +25,7 @@ fn faults() -> Vec<(Value, &'static str)> {
             backend(json!({ "Identifier": "b1", "HealthCheckUrl": "x" })),
             "Backends[1].HealthCheckUrl must start",
         ),
-        (
-            frontend(json!({ "Identifier": "f1", "LoadBalancing": "LeastConnections" })),
-            "Frontends[0].LoadBalancing",
-        ),
+        (frontend(json!({ "Identifier": "f1", "LoadBalancing": "Fastest" })), "Frontends[0].LoadBalancing"),
         (
             frontend(json!({ "Identifier": "f1", "Backends": ["ghost"] })),
             "Frontends[0].Backends[0] of frontend f1 names the backend ghost, which does not exist",

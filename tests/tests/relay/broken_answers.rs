@@ -8,13 +8,17 @@ use serde_json::Value;
 use crate::chat;
 use crate::openai_chat;
 use crate::scripted::{ScriptedBackend, chunk};
-use crate::setup::{Setup, wait_idle};
+use ollamaflow_tests::setup::{Setup, wait_idle};
 
 async fn one() -> (ScriptedBackend, Node) {
     let backend = ScriptedBackend::start();
     let node = Setup::new().frontend("StreamIdleTimeoutMs", 300).backend(&backend).start().await;
     (backend, node)
 }
+
+/// The beginning of a stream that has content: before it, another backend would be asked.
+const LINE: &str = "{\"message\":{\"content\":\"a\"},\"done\":false}\n";
+const EVENT: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n";
 
 /// How a backend leaves.
 #[derive(Clone, Copy, Debug)]
@@ -128,8 +132,8 @@ async fn a_compressed_stream_that_breaks_is_cut_since_no_frame_can_be_added() {
 async fn a_stream_of_known_length_that_breaks_is_cut_since_no_frame_can_be_added() {
     let head = "Content-Type: application/x-ndjson\r\nContent-Length: 100\r\n";
     for leave in LEAVES {
-        let answer = cut(chat(true), head, b"{\"done\":false}\n", 15, leave).await;
-        assert_eq!(answer.text(), "{\"done\":false}\n", "{leave:?}");
+        let answer = cut(chat(true), head, LINE.as_bytes(), LINE.len(), leave).await;
+        assert_eq!(answer.text(), LINE, "{leave:?}");
         assert_ne!(answer.end, End::Complete, "{leave:?}");
     }
 }
@@ -137,12 +141,14 @@ async fn a_stream_of_known_length_that_breaks_is_cut_since_no_frame_can_be_added
 #[tokio::test]
 async fn an_error_frame_begins_on_a_line_of_its_own_wherever_the_stream_broke() {
     let line = "{\"model\":\"m\",\"done\":false}\n";
+    let begun = LINE.len();
     let head = "Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n";
     for at in [1, 2, 10, line.len() - 1, line.len()] {
-        let answer = cut(chat(true), head, &chunk(&line[..at]), at, Leave::Fin).await;
+        let sent = format!("{LINE}{}", &line[..at]);
+        let answer = cut(chat(true), head, &chunk(&sent), begun + at, Leave::Fin).await;
         let text = answer.text();
         let (part, last) = text.trim_end_matches('\n').rsplit_once('\n').unwrap();
-        assert_eq!((part, answer.end), (line[..at].trim_end_matches('\n'), End::Complete), "{text}");
+        assert_eq!((part, answer.end), (sent.trim_end_matches('\n'), End::Complete), "{text}");
         let last: Value = serde_json::from_str(last).unwrap();
         assert!(last["error"].is_string(), "{text}");
         assert!(!text.contains("\n\n"), "a blank line breaks clients that parse each line: {text:?}");
@@ -154,11 +160,12 @@ async fn an_error_event_is_an_event_of_its_own_wherever_the_stream_broke() {
     let event = "data: {\"choices\":[]}\n\n";
     let head = "Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n";
     for at in [1, 5, 6, event.len() - 2, event.len() - 1, event.len()] {
-        let answer = cut(openai_chat(true), head, &chunk(&event[..at]), at, Leave::Reset).await;
+        let sent = format!("{EVENT}{}", &event[..at]);
+        let answer = cut(openai_chat(true), head, &chunk(&sent), sent.len(), Leave::Reset).await;
         let text = answer.text();
         assert_eq!(answer.end, End::Complete, "{text}");
         let (part, last) = text.trim_end_matches('\n').rsplit_once("\n\n").unwrap();
-        assert_eq!(part, event[..at].trim_end_matches('\n'), "{text}");
+        assert_eq!(part, sent.trim_end_matches('\n'), "{text}");
         let last: Value = serde_json::from_str(last.trim_start().strip_prefix("data: ").unwrap()).unwrap();
         assert!(last["error"]["message"].is_string() && !text.contains("[DONE]"), "{text}");
     }

@@ -9,8 +9,8 @@ use ollamaflow_tests::simulated::{Fault, FaultKind, SimulatedBackend, StreamFram
 use ollamaflow_tests::wait;
 use serde_json::{Value, json};
 
-use crate::setup::{Setup, wait_idle};
 use crate::{chat_body, ollama};
+use ollamaflow_tests::setup::{Setup, wait_idle};
 
 /// A streamed answer of one of the APIs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +102,9 @@ impl Api {
     }
 }
 
+/// So many frames of any of them have content: before it, a break is no matter of the stream, but of another attempt.
+const BEGUN: usize = 5;
+
 async fn one() -> (SimulatedBackend, Node) {
     let backend = ollama();
     let node = Setup::new().backend(&backend).start().await;
@@ -148,25 +151,25 @@ async fn every_api_has_an_end_and_a_healthy_stream_has_it_and_no_error() {
 
 #[tokio::test]
 async fn a_reset_is_told() {
-    is_told(3, FaultKind::ResetAfter { frames: 3 }).await;
+    is_told(BEGUN, FaultKind::ResetAfter { frames: BEGUN as u64 }).await;
 }
 
 #[tokio::test]
 async fn a_close_without_the_end_of_the_chunked_body_is_told() {
-    is_told(3, FaultKind::CloseAfter { frames: 3 }).await;
+    is_told(BEGUN, FaultKind::CloseAfter { frames: BEGUN as u64 }).await;
 }
 
 #[tokio::test]
 async fn a_clean_end_in_the_middle_is_told() {
-    is_told(3, FaultKind::EndWithoutMarker { after_frames: Some(3) }).await;
+    is_told(BEGUN, FaultKind::EndWithoutMarker { after_frames: Some(BEGUN as u64) }).await;
 }
 
 #[tokio::test]
 async fn silence_beyond_the_limit_is_told_and_the_backend_is_freed() {
     let backend = ollama();
     let node = Setup::new().frontend("StreamIdleTimeoutMs", 1000).backend(&backend).start().await;
-    backend.set_fault(FaultKind::HangMidStream { after_frames: 2, for_ms: None });
-    for message in are_told(2, &node).await {
+    backend.set_fault(FaultKind::HangMidStream { after_frames: BEGUN as u64, for_ms: None });
+    for message in are_told(BEGUN, &node).await {
         assert!(message.contains("silent"), "{message}");
     }
     wait::until_eq("all are cancelled", || backend.stats().cancelled(), GENERATIONS).await;
@@ -174,14 +177,32 @@ async fn silence_beyond_the_limit_is_told_and_the_backend_is_freed() {
 
 #[tokio::test]
 async fn a_malformed_chunk_is_told() {
-    for message in is_told(3, FaultKind::BadChunkHeader { after_frames: 3 }).await {
+    for message in is_told(BEGUN, FaultKind::BadChunkHeader { after_frames: BEGUN as u64 }).await {
         assert!(message.contains("chunk"), "{message}");
     }
 }
 
 #[tokio::test]
 async fn a_chunk_that_is_shorter_than_promised_is_told() {
-    is_told(1, FaultKind::TruncatedLength { missing: 10 }).await;
+    let (backend, node) = one().await;
+    backend.set_fault(FaultKind::TruncatedLength { missing: 10 });
+    for api in [Api::Chat, Api::Generate, Api::Pull] {
+        let (frames, end) = api.frames(node.addr()).await;
+        assert_eq!((frames.len(), end), (2, End::Complete), "{api:?}: {frames:?}");
+        assert!(api.error(&frames[1]).is_some(), "{api:?}: {frames:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_break_before_any_content_is_an_error_and_no_stream() {
+    let (backend, node) = one().await;
+    backend.set_fault(FaultKind::ResetAfter { frames: 1 });
+    for api in [Api::Responses, Api::Messages] {
+        let answer = api.request().send(node.addr()).await.collect().await;
+        assert_eq!(answer.status(), 502, "{api:?}");
+        let body: Value = answer.json();
+        assert!(body["error"]["message"].is_string(), "{api:?}: {body}");
+    }
 }
 
 #[tokio::test]
@@ -200,7 +221,7 @@ async fn a_clean_end_before_the_marker_is_told() {
 #[tokio::test]
 async fn a_lost_error_of_ollamas_openai_layer_is_told() {
     let (backend, node) = one().await;
-    backend.set_fault(FaultKind::LostError { after_frames: 3 });
+    backend.set_fault(FaultKind::LostError { after_frames: BEGUN as u64 });
     for api in ALL {
         let (frames, end) = api.frames(node.addr()).await;
         let errors: Vec<String> = frames.iter().filter_map(|frame| api.error(frame)).collect();
@@ -212,10 +233,11 @@ async fn a_lost_error_of_ollamas_openai_layer_is_told() {
 #[tokio::test]
 async fn an_error_that_the_backend_reports_itself_is_relayed_once_and_none_is_added() {
     let (backend, node) = one().await;
-    backend.set_fault(FaultKind::ErrorFrame { after_frames: 3, message: "its own words".to_owned() });
+    backend
+        .set_fault(FaultKind::ErrorFrame { after_frames: BEGUN as u64, message: "its own words".to_owned() });
     for api in ALL {
         let (frames, end) = api.frames(node.addr()).await;
-        assert_eq!((frames.len(), end), (4, End::Complete), "{api:?}: {frames:?}");
+        assert_eq!((frames.len(), end), (BEGUN + 1, End::Complete), "{api:?}: {frames:?}");
         let errors: Vec<String> = frames.iter().filter_map(|frame| api.error(frame)).collect();
         assert_eq!(errors, ["its own words"], "{api:?}");
     }
@@ -245,10 +267,10 @@ async fn a_stream_that_ends_with_the_connection_is_held_to_its_end_marker_too() 
         backend.clear_faults();
         let (frames, end) = api.frames(node.addr()).await;
         assert!(end == End::Complete && api.is_end(frames.last().unwrap()), "{api:?}: {frames:?}");
-        backend.set_fault(FaultKind::CloseAfter { frames: 3 });
+        backend.set_fault(FaultKind::CloseAfter { frames: BEGUN as u64 });
         let (frames, end) = api.frames(node.addr()).await;
-        assert_eq!((frames.len(), end), (4, End::Complete), "{api:?}: {frames:?}");
-        assert!(api.error(&frames[3]).is_some(), "{api:?}: {frames:?}");
+        assert_eq!((frames.len(), end), (BEGUN + 1, End::Complete), "{api:?}: {frames:?}");
+        assert!(api.error(&frames[BEGUN]).is_some(), "{api:?}: {frames:?}");
     }
 }
 

@@ -8,8 +8,8 @@ use ollamaflow_tests::simulated::{FaultKind, Knobs, SimulatedBackend};
 use ollamaflow_tests::wait;
 
 use crate::scripted::ScriptedBackend;
-use crate::setup::{Setup, active_requests, wait_idle};
 use crate::{chat, ollama, openai_chat};
+use ollamaflow_tests::setup::{Setup, active_requests, wait_idle};
 
 /// Clients of each test, unless they keep the machine busy.
 const CLIENTS: usize = 20;

@@ -5,8 +5,8 @@ use ollamaflow_tests::node::Node;
 use ollamaflow_tests::objects::Backend;
 use serde_json::{Value, json};
 
-use crate::setup::Setup;
 use crate::{chat, chat_body, ollama, openai_chat, served_by, vllm};
+use ollamaflow_tests::setup::Setup;
 
 async fn ask(node: &Node, request: Request) -> Collected {
     request.send(node.addr()).await.collect().await
@@ -134,10 +134,11 @@ async fn what_no_backend_allows_is_a_502_and_the_rest_works() {
 }
 
 #[tokio::test]
-async fn an_ollama_request_with_only_openai_backends_is_a_502_that_names_the_formats() {
+async fn what_cannot_be_said_in_openais_api_is_a_502_that_names_the_formats() {
     let backend = vllm();
     let node = Setup::new().backend_with(&backend, Backend::openai).start().await;
-    for request in [chat(false), chat(true), embed(), Request::get("/api/tags"), Request::get("/api/any")] {
+    let pull = Request::post("/api/pull").json(&serde_json::json!({ "model": "m" }));
+    for request in [pull, Request::get("/api/any")] {
         let answer = ask(&node, request).await;
         assert_eq!(answer.status(), 502);
         let error = answer.json()["error"].as_str().unwrap().to_owned();
@@ -158,15 +159,14 @@ async fn an_openai_request_is_served_by_an_ollama_backend_as_it_is() {
 }
 
 #[tokio::test]
-async fn with_both_formats_each_request_goes_where_it_is_spoken() {
+async fn with_both_formats_requests_of_either_api_go_to_both() {
     let (native, openai) = (ollama(), vllm());
     let node = Setup::new().backend_with(&openai, Backend::openai).backend(&native).start().await;
-    for _ in 0..4 {
-        assert_eq!(served_by(&ask(&node, chat(false)).await), "b2");
+    for request in [chat(false), openai_chat(false)] {
+        let mut served = Vec::new();
+        for _ in 0..4 {
+            served.push(served_by(&ask(&node, request.clone()).await).to_owned());
+        }
+        assert!(served.contains(&"b1".to_owned()) && served.contains(&"b2".to_owned()), "{served:?}");
     }
-    let mut served = Vec::new();
-    for _ in 0..4 {
-        served.push(served_by(&ask(&node, openai_chat(false)).await).to_owned());
-    }
-    assert!(served.contains(&"b1".to_owned()) && served.contains(&"b2".to_owned()), "{served:?}");
 }

@@ -6,7 +6,7 @@ use ollamaflow_tests::simulated::{FaultKind, SimulatedBackend};
 use serde_json::json;
 
 use crate::ollama;
-use crate::setup::Setup;
+use ollamaflow_tests::setup::Setup;
 
 fn request() -> Request {
     Request::post("/api/echo/x").bearer("client").body("{}")

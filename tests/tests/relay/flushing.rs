@@ -4,8 +4,8 @@ use bytes::BytesMut;
 use ollamaflow_tests::client::{End, Request};
 
 use crate::scripted::{ScriptedBackend, chunk};
-use crate::setup::Setup;
 use crate::{chat, openai_chat};
+use ollamaflow_tests::setup::Setup;
 
 /// Sends `frames` one by one, each only when the client has the one before, then `end`.
 async fn one_by_one(request: Request, head: &str, frames: &[Vec<u8>], payload: &[&str], end: &str) {

@@ -5,8 +5,8 @@ use ollamaflow_tests::node::Node;
 use ollamaflow_tests::simulated::{FaultKind, GZIP_BODY};
 
 use crate::scripted::{ScriptedBackend, chunk};
-use crate::setup::Setup;
 use crate::{chat, ollama};
+use ollamaflow_tests::setup::Setup;
 
 /// Larger than every buffer on the way.
 const LARGE_BYTES: usize = 3 * 1024 * 1024;

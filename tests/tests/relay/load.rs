@@ -9,14 +9,14 @@ use ollamaflow_tests::simulated::SimulatedBackend;
 use ollamaflow_tests::wait;
 use serde_json::json;
 
-use crate::setup::{Setup, wait_idle};
 use crate::{chat, ollama};
+use ollamaflow_tests::setup::{Setup, wait_idle};
 
 const STREAMS: usize = 1000;
 
 /// Tokens of a whole answer, and their pace: slow enough that the kill comes in the middle on a busy machine.
 const TOKENS: u64 = 20;
-const TOKENS_PER_SECOND: f64 = 5.0;
+const TOKENS_PER_SECOND: f64 = 2.5;
 
 /// File descriptors that may come and go with health checks.
 const SPARE_DESCRIPTORS: usize = 16;

@@ -5,8 +5,8 @@ use ollamaflow_tests::node::Node;
 use ollamaflow_tests::simulated::{ReceivedFraming, SimulatedBackend};
 use serde_json::{Value, json};
 
-use crate::setup::Setup;
 use crate::{chat_body, ollama};
+use ollamaflow_tests::setup::Setup;
 
 /// A node which pins `kind: completions` and `kind: embeddings`, by the frontend or by the backend.
 async fn pinning(by_backend: bool) -> (SimulatedBackend, Node) {

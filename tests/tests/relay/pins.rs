@@ -6,8 +6,8 @@ use ollamaflow_tests::objects::Backend;
 use ollamaflow_tests::simulated::{FaultKind, SimulatedBackend};
 use serde_json::{Value, json};
 
-use crate::setup::Setup;
 use crate::{chat_body, ollama};
+use ollamaflow_tests::setup::Setup;
 
 const PINS: &str = "PinnedCompletionsProperties";
 

@@ -8,8 +8,8 @@ use ollamaflow_tests::wait;
 use serde_json::json;
 
 use crate::scripted::{Conversation, ScriptedBackend};
-use crate::setup::Setup;
 use crate::{chat, ollama, served_by};
+use ollamaflow_tests::setup::Setup;
 
 const HEAD: &str =
     "HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n";

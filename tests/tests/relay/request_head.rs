@@ -6,7 +6,7 @@ use ollamaflow_tests::simulated::{ReceivedFraming, ReceivedRequest, SimulatedBac
 use serde_json::json;
 
 use crate::ollama;
-use crate::setup::Setup;
+use ollamaflow_tests::setup::Setup;
 
 /// Sends a request to a path that echoes, and gives what arrived there.
 async fn arrives(node: &Node, backend: &SimulatedBackend, request: &Request) -> ReceivedRequest {
@@ -59,11 +59,15 @@ async fn the_host_is_that_of_the_backend_and_the_clients_host_is_passed_on_besid
     assert_eq!(arrived.headers_named("x-forwarded-host"), ["llm.example.org:8080"]);
     let request = request.header("X-Forwarded-Host", "outer.example.org");
     let arrived = arrives(&node, &backend, &request).await;
-    assert_eq!(arrived.headers_named("x-forwarded-host"), ["outer.example.org"]);
+    assert_eq!(
+        arrived.headers_named("x-forwarded-host"),
+        ["llm.example.org:8080"],
+        "a client may say anything"
+    );
 }
 
 #[tokio::test]
-async fn the_client_is_appended_to_x_forwarded_for_and_the_scheme_is_told() {
+async fn what_an_untrusted_peer_says_about_the_client_is_replaced() {
     let (backend, node) = one().await;
     let request = Request::get("/api/echo/x");
     let arrived = arrives(&node, &backend, &request).await;
@@ -74,8 +78,29 @@ async fn the_client_is_appended_to_x_forwarded_for_and_the_scheme_is_told() {
         .header("X-Forwarded-For", "10.0.0.1")
         .header("X-Forwarded-Proto", "https");
     let arrived = arrives(&node, &backend, &request).await;
+    assert_eq!(arrived.headers_named("x-forwarded-for"), ["127.0.0.1"]);
+    assert_eq!(arrived.headers_named("x-forwarded-proto"), ["http"]);
+}
+
+#[tokio::test]
+async fn what_a_trusted_proxy_says_about_the_client_is_passed_on_and_the_proxy_added() {
+    let backend = ollama();
+    let settings = json!({ "TrustedProxies": ["::1", "127.0.0.0/8"] });
+    let node = Setup::new().backend(&backend).settings(settings).start().await;
+    let request = Request::get("/api/echo/x").host("llm.example.org");
+    let arrived = arrives(&node, &backend, &request).await;
+    assert_eq!(arrived.headers_named("x-forwarded-for"), ["127.0.0.1"]);
+    assert_eq!(arrived.headers_named("x-forwarded-proto"), ["http"]);
+    assert_eq!(arrived.headers_named("x-forwarded-host"), ["llm.example.org"]);
+    let request = request
+        .header("X-Forwarded-For", "203.0.113.7")
+        .header("X-Forwarded-For", "10.0.0.1")
+        .header("X-Forwarded-Proto", "https")
+        .header("X-Forwarded-Host", "outer.example.org");
+    let arrived = arrives(&node, &backend, &request).await;
     assert_eq!(arrived.headers_named("x-forwarded-for"), ["203.0.113.7, 10.0.0.1, 127.0.0.1"]);
     assert_eq!(arrived.headers_named("x-forwarded-proto"), ["https"]);
+    assert_eq!(arrived.headers_named("x-forwarded-host"), ["outer.example.org"]);
 }
 
 #[tokio::test]

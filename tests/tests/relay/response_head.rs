@@ -7,8 +7,8 @@ use ollamaflow_tests::simulated::FaultKind;
 use serde_json::json;
 
 use crate::scripted::ScriptedBackend;
-use crate::setup::Setup;
 use crate::{chat, ollama, openai_chat, vllm};
+use ollamaflow_tests::setup::Setup;
 
 async fn one() -> (ScriptedBackend, Node) {
     let backend = ScriptedBackend::start();
@@ -121,18 +121,19 @@ async fn what_a_backend_says_in_the_nodes_own_headers_is_replaced() {
 #[tokio::test]
 async fn statuses_and_bodies_of_a_backends_errors_are_relayed_as_they_are() {
     let (native, openai) = (ollama(), vllm());
-    let node = Setup::new().backend_with(&openai, Backend::openai).backend(&native).start().await;
+    // Each before a backend of its own API: in the other one they are translated.
+    let before_native = Setup::new().backend(&native).start().await;
+    let before_openai = Setup::new().backend_with(&openai, Backend::openai).start().await;
     for status in [400, 401, 403, 404, 405, 409, 413, 422, 429, 499, 500, 501, 507, 529] {
         let body = json!({ "error": format!("words for {status}"), "extra": [1, 2] });
         let FaultKind::Answer { mut headers, body: Some(text), .. } = FaultKind::json(status, &body) else {
             unreachable!()
         };
         headers.push(("X-Reason".to_owned(), "own".to_owned()));
-        for (backend, request) in [(&native, chat(true)), (&openai, openai_chat(true))] {
+        let sides = [(&native, &before_native, chat(true)), (&openai, &before_openai, openai_chat(true))];
+        for (backend, node, request) in sides {
             let (headers, body) = (headers.clone(), Some(text.clone()));
             backend.set_faults(vec![FaultKind::Answer { status, headers, body, body_base64: None }.into()]);
-            // With both formats an OpenAI request may go to either.
-            native.set_faults(backend.faults());
             let answer = request.send(node.addr()).await.collect().await;
             assert_eq!((answer.status(), &answer.text(), answer.end), (status, &text, End::Complete));
             assert_eq!(answer.header("content-type"), Some("application/json"));

@@ -7,8 +7,8 @@ use ollamaflow_tests::wait;
 use serde_json::json;
 
 use crate::scripted::ScriptedBackend;
-use crate::setup::{Setup, wait_idle};
 use crate::{chat, ollama, openai_chat, served_by};
+use ollamaflow_tests::setup::{Setup, wait_idle};
 
 /// Two backends of which the first one, which gets the first request, has this fault.
 async fn first_fails(fault: impl Into<Fault>) -> (SimulatedBackend, SimulatedBackend, Node) {

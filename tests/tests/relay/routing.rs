@@ -6,8 +6,8 @@ use ollamaflow_tests::client;
 use ollamaflow_tests::node::Node;
 use ollamaflow_tests::simulated::{FaultKind, SimulatedBackend};
 
-use crate::setup::Setup;
 use crate::{chat, ollama, served_by};
+use ollamaflow_tests::setup::Setup;
 
 /// Which backends answer so many requests, one after another, each with these labels (or none).
 async fn turns(node: &Node, count: usize, labels: impl Fn(usize) -> Option<&'static str>) -> Vec<String> {
@@ -130,7 +130,7 @@ async fn an_inactive_backend_gets_no_request() {
 async fn a_backend_that_stands_in_for_a_sick_one_keeps_its_own_turn() {
     let (sick, well) = (ollama(), ollama());
     let node = Setup::new().backend(&sick).backend(&well).start().await;
-    sick.set_fault(FaultKind::status(503));
+    sick.set_fault(FaultKind::status(502));
     let order = turns(&node, 8, |_| None).await;
     assert_eq!(shares(&order), BTreeMap::from([("b2", 8)]));
     // Every second request is the sick one's turn; if the stand-in paid for it, all of them would be.

@@ -4,8 +4,8 @@ use bytes::BytesMut;
 use ollamaflow_tests::client::{End, Request, Response};
 
 use crate::scripted::{ScriptedBackend, chunk};
-use crate::setup::Setup;
 use crate::{chat, openai_chat};
+use ollamaflow_tests::setup::Setup;
 
 /// How a frame is cut in two.
 #[derive(Clone, Copy, Debug)]

@@ -5,8 +5,8 @@ use std::time::Duration;
 use ollamaflow_tests::client::{End, RawConnection};
 use ollamaflow_tests::simulated::{EndBy, Fault, FaultKind, SimulatedBackend};
 
-use crate::setup::Setup;
 use crate::{chat, ollama};
+use ollamaflow_tests::setup::Setup;
 
 const REQUESTS: usize = 300;
 

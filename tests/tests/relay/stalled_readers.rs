@@ -11,7 +11,7 @@ use ollamaflow_tests::wait;
 
 use crate::chat;
 use crate::scripted::{Conversation, ScriptedBackend, chunk};
-use crate::setup::{Setup, active_requests, wait_idle};
+use ollamaflow_tests::setup::{Setup, active_requests, wait_idle};
 
 const READERS: usize = 200;
 

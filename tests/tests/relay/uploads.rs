@@ -7,8 +7,8 @@ use ollamaflow_tests::node::Node;
 use ollamaflow_tests::simulated::{FaultKind, ReceivedFraming, SimulatedBackend};
 
 use crate::scripted::ScriptedBackend;
-use crate::setup::{Setup, wait_idle};
 use crate::{ollama, served_by};
+use ollamaflow_tests::setup::{Setup, peak_bytes, wait_idle};
 
 const MIB: usize = 1024 * 1024;
 
@@ -37,13 +37,6 @@ async fn two() -> ([SimulatedBackend; 2], Node) {
     }
     let node = Setup::new().backend(&backends[0]).backend(&backends[1]).start().await;
     (backends, node)
-}
-
-/// The most memory that the node has ever had.
-fn peak_bytes(node: &Node) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", node.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
 
 #[tokio::test]
@@ -247,7 +240,7 @@ async fn a_kept_body_is_given_up_when_the_first_byte_of_the_answer_is_relayed() 
         let head =
             "HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n";
         conversation.send(head).await;
-        conversation.chunk("{\"done\":false}\n").await;
+        conversation.chunk("{\"response\":\"a\",\"message\":{\"content\":\"a\"},\"done\":false}\n").await;
     }
     let answers = asking.await.unwrap();
     assert!(answers.iter().all(|answer| answer.status() == 200));

@@ -8,7 +8,7 @@ use ollamaflow_tests::simulated::{EndBy, FaultKind, GZIP_BODY};
 use ollamaflow_tests::wait;
 use serde_json::json;
 
-use crate::{chat_body, native_chat, native_stream, ollama, vllm};
+use crate::{chat_body, native_chat, native_stream, ollama, openai_stream, vllm};
 
 fn chat() -> Request {
     Request::post("/api/chat").json(&chat_body(false))
@@ -142,6 +142,21 @@ async fn canned_answers_replace_the_real_one() {
     backend.set_fault(FaultKind::gzip().times(1));
     let answer = native_chat(&backend).await;
     assert_eq!((answer.header("content-encoding"), answer.body.as_ref()), (Some("gzip"), GZIP_BODY));
+}
+
+#[tokio::test]
+async fn errors_have_the_words_of_an_engine_and_the_shape_of_the_path() {
+    let backend = ollama();
+    backend.set_fault(FaultKind::busy(503, 3).times(1));
+    let answer = native_chat(&backend).await;
+    assert_eq!((answer.status(), answer.header("retry-after")), (503, Some("3")));
+    backend.set_fault(FaultKind::runner_fault().times(1));
+    let answer = native_chat(&backend).await;
+    assert!(answer.json()["error"].as_str().unwrap().contains("unexpectedly stopped"), "{}", answer.text());
+    backend.set_fault(FaultKind::client_fault().times(1));
+    let answer = openai_stream(&backend).await.collect().await;
+    assert_eq!((answer.status(), &answer.json()["error"]["type"]), (500, &json!("api_error")));
+    assert!(answer.json()["error"]["message"].as_str().unwrap().contains("float32"), "{}", answer.text());
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Models in memory.
 
+use std::time::{Duration, Instant};
+
 use ollamaflow_tests::client;
 use ollamaflow_tests::simulated::{SimConfig, SimulatedBackend};
 use ollamaflow_tests::wait;
@@ -88,15 +90,78 @@ async fn keep_alive_decides_how_long_a_model_stays() {
 }
 
 #[tokio::test]
-async fn a_load_goes_on_when_its_request_leaves() {
+async fn a_load_is_given_up_when_nobody_waits_for_it_any_more() {
     let backend = three_models();
     backend.knobs(|knobs| knobs.load_ms_by_model = vec![("a".to_owned(), 3_600_000)]);
-    let mut connection = client::RawConnection::open(&backend).await.unwrap();
-    let request = client::Request::post("/api/generate").json(&json!({ "model": "a", "prompt": "x" }));
-    connection.send_request(&request).await.unwrap();
-    wait::until_eq("it loads", || backend.stats().loads, 1).await;
-    connection.abort();
-    wait::until_eq("it is cancelled", || backend.stats().cancelled(), 1).await;
-    assert_eq!(loaded(&backend), ["a:latest"]);
+    let body = json!({ "model": "a", "prompt": "x" });
+    let mut connections = Vec::new();
+    for number in 1..=2 {
+        let mut connection = client::RawConnection::open(&backend).await.unwrap();
+        connection.send_request(&client::Request::post("/api/generate").json(&body)).await.unwrap();
+        wait::until_eq("it waits for the load", || backend.stats().running, number).await;
+        connections.push(connection);
+    }
+    connections.pop().unwrap().abort();
+    wait::until_eq("one is gone", || backend.stats().cancelled(), 1).await;
+    assert_eq!((loaded(&backend), backend.stats().aborted_loads), (vec!["a:latest".to_owned()], 0));
+    connections.pop().unwrap().abort();
+    wait::until_eq("both are gone", || backend.stats().aborted_loads, 1).await;
+    assert!(loaded(&backend).is_empty());
     generate(&backend, "b", &json!({})).await;
+}
+
+#[tokio::test]
+async fn models_are_loaded_one_after_the_other() {
+    let backend = three_models();
+    backend.knobs(|knobs| knobs.load_ms = 200);
+    let address = backend.address();
+    let started = Instant::now();
+    let times = client::many(2, move |index| async move {
+        let model = ["a", "b"][index];
+        let body = json!({ "model": model, "prompt": "x", "stream": false });
+        let answer = client::post_json(address, "/api/generate", &body).await.collect().await;
+        (started.elapsed(), answer.json()["load_duration"].as_u64().unwrap())
+    })
+    .await;
+    let last = times.iter().max().unwrap();
+    assert!(last.0 >= Duration::from_millis(400), "{times:?}");
+    assert!(last.1 >= 390_000_000, "the wait for the other load counts as loading: {times:?}");
+    let started = Instant::now();
+    generate(&backend, "a", &json!({})).await;
+    assert!(started.elapsed() < Duration::from_millis(200), "it was in memory");
+}
+
+#[tokio::test]
+async fn a_request_for_a_loaded_model_does_not_wait_for_the_load_of_another() {
+    let backend = three_models();
+    generate(&backend, "a", &json!({})).await;
+    backend.knobs(|knobs| knobs.load_ms = 3_600_000);
+    let mut loading = client::RawConnection::open(&backend).await.unwrap();
+    let request = client::Request::post("/api/generate").json(&json!({ "model": "b", "prompt": "x" }));
+    loading.send_request(&request).await.unwrap();
+    wait::until_eq("the other loads", || backend.stats().loads, 2).await;
+    generate(&backend, "a", &json!({})).await;
+}
+
+#[tokio::test]
+async fn each_runner_option_and_shift_reload_the_model() {
+    let backend = three_models();
+    generate(&backend, "a", &json!({})).await;
+    let others = [
+        json!({ "options": { "num_ctx": 8192 } }),
+        json!({ "options": { "num_batch": 128 } }),
+        json!({ "options": { "num_gpu": 1 } }),
+        json!({ "options": { "main_gpu": 1 } }),
+        json!({ "options": { "use_mmap": false } }),
+        json!({ "options": { "num_thread": 3 } }),
+        json!({ "options": { "draft_num_predict": 4 } }),
+        json!({ "shift": false }),
+    ];
+    for (before, other) in others.iter().enumerate() {
+        generate(&backend, "a", other).await;
+        assert_eq!(backend.stats().reloads, before as u64 + 1, "{other}");
+        generate(&backend, "a", other).await;
+        assert_eq!(backend.stats().reloads, before as u64 + 1, "{other}, again");
+    }
+    assert_eq!(backend.stats().evictions, 0);
 }

@@ -5,13 +5,16 @@ mod cancellation;
 mod capacity;
 mod command_line;
 mod connection_faults;
+mod continuation;
 mod control;
 mod framing_faults;
 mod harness;
 mod lifecycle;
 mod loading;
+mod memory;
 mod native;
 mod openai;
+mod prefix_cache;
 mod stream_faults;
 
 use ollamaflow_tests::client::{self, Collected, Response};

@@ -1,6 +1,8 @@
 //! nginx as a plain streaming reverse proxy: upstream keep-alive, no buffering of answers, no logs, no limits that a
 //! scenario could reach, and a first read large enough for a whole small request.
 
+use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use super::Site;
@@ -8,6 +10,20 @@ use super::Site;
 /// The text of `nginx.conf`; temporary files go to `dir`.
 pub(super) fn config(site: &Site, port: u16, dir: &Path) -> String {
     let Site { upstream, workers, max_connections, .. } = site;
+    balanced(&format!("server {upstream};"), *workers, *max_connections, port, dir)
+}
+
+/// The text for several servers, of which that with the fewest connections is taken.
+pub(crate) fn least_conn(servers: &[SocketAddr], port: u16, dir: &Path) -> String {
+    let mut upstream = String::from("least_conn;");
+    for server in servers {
+        // Writing to a string cannot fail.
+        let _ = write!(upstream, " server {server};");
+    }
+    balanced(&upstream, 1, 4_096, port, dir)
+}
+
+fn balanced(servers: &str, workers: u16, max_connections: u64, port: u16, dir: &Path) -> String {
     let dir = dir.display();
     format!(
         "daemon off;
@@ -29,7 +45,7 @@ http {{
   uwsgi_temp_path {dir}/uwsgi;
   scgi_temp_path {dir}/scgi;
   upstream backend {{
-    server {upstream};
+    {servers}
     keepalive 512;
     keepalive_requests 1000000000;
     keepalive_timeout 1h;

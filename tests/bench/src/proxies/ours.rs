@@ -33,6 +33,9 @@ pub(super) fn config(site: &Site, port: u16) -> String {
             "HealthCheckUrl": "/",
             "MaxParallelRequests": site.max_connections,
             "RateLimitRequestsThreshold": UNLIMITED,
+            // The misbehaving upstream is to be asked again and again: an open circuit would answer for it.
+            "CircuitBreakerErrorPercent": 0,
+            "CircuitBreakerConnectFailures": 0,
         }],
     })
     .to_string()

@@ -6,10 +6,10 @@ use serde_json::{Map, Value, json};
 use super::{NDJSON, beginning, complete, token_limit, unloads};
 use crate::simulated::answer::{Answer, Refusal};
 use crate::simulated::exchange::FrameStyle;
-use crate::simulated::generation::{Collected, Generation, Piece, Prompt, Summary};
+use crate::simulated::generation::{Collected, Piece, Summary};
 use crate::simulated::inference::{Call, Dialect, Fields, Stop};
 use crate::simulated::knobs::ToolCall;
-use crate::simulated::text::count_tokens;
+use crate::simulated::prompt::Prompt;
 
 /// Chats, loads (no messages) or unloads (no messages, `keep_alive: 0`).
 pub(super) async fn chat(call: &mut Call<'_, '_>) -> Result<(), Stop> {
@@ -30,28 +30,23 @@ pub(super) async fn chat(call: &mut Call<'_, '_>) -> Result<(), Stop> {
         object.insert("done_reason".to_owned(), json!(if unload { "unload" } else { "load" }));
         return Ok(call.exchange.answer(Answer::native(&Value::Object(object))).await?);
     }
-    let load = call.admit(&model, &fields).await?;
-    let generation = Generation::begin(&call.knobs, prompt, load);
+    let generation = call.begin(&model, &fields, prompt).await?;
     call.speak(generation, &mut NativeChat { model: name }, fields.stream(true)).await
 }
 
+/// A last message of the assistant is the beginning of the answer.
 fn prompt(fields: &Fields) -> Result<Prompt, Refusal> {
-    let mut text = "";
-    let mut tokens = 0;
+    let mut messages = Vec::new();
     for message in fields.list("messages") {
-        text = match message.get("content") {
-            Some(Value::String(content)) => content,
-            None | Some(Value::Null) => "",
+        let role = message.get("role").and_then(Value::as_str).unwrap_or_default();
+        match message.get("content") {
+            Some(Value::String(content)) => messages.push((role, content.as_str())),
+            None | Some(Value::Null) => messages.push((role, "")),
             Some(_) => return Err(Refusal::new(400, "message content must be a string")),
-        };
-        tokens += count_tokens(text);
+        }
     }
-    Ok(Prompt {
-        text: text.to_owned(),
-        tokens,
-        limit: token_limit(fields),
-        offers_tools: !fields.list("tools").is_empty(),
-    })
+    let offers_tools = !fields.list("tools").is_empty();
+    Ok(Prompt::conversation(&messages, true).limited(token_limit(fields)).with_tools(offers_tools))
 }
 
 struct NativeChat {

@@ -6,10 +6,10 @@ use serde_json::{Map, Value, json};
 use super::{NDJSON, beginning, complete, token_limit, unloads};
 use crate::simulated::answer::Answer;
 use crate::simulated::exchange::FrameStyle;
-use crate::simulated::generation::{Collected, Generation, Piece, Prompt, Summary};
+use crate::simulated::generation::{Collected, Piece, Summary};
 use crate::simulated::inference::{Call, Dialect, Fields, Stop};
 use crate::simulated::library::canonical;
-use crate::simulated::text::count_tokens;
+use crate::simulated::prompt::Prompt;
 
 /// Completes, loads (no prompt) or unloads (no prompt, `keep_alive: 0`).
 pub(super) async fn generate(call: &mut Call<'_, '_>) -> Result<(), Stop> {
@@ -30,10 +30,9 @@ pub(super) async fn generate(call: &mut Call<'_, '_>) -> Result<(), Stop> {
         object.insert("done_reason".to_owned(), json!(if unload { "unload" } else { "load" }));
         return Ok(call.exchange.answer(Answer::native(&Value::Object(object))).await?);
     }
-    let prompt =
-        Prompt { tokens: count_tokens(&text), text, limit: token_limit(&fields), offers_tools: false };
-    let load = call.admit(&model, &fields).await?;
-    let generation = Generation::begin(&call.knobs, prompt, load);
+    let is_raw = fields.get("raw").and_then(Value::as_bool).unwrap_or(false);
+    let prompt = if is_raw { Prompt::raw(&text) } else { Prompt::plain(&text) }.limited(token_limit(&fields));
+    let generation = call.begin(&model, &fields, prompt).await?;
     call.speak(generation, &mut NativeGenerate { model: name }, fields.stream(true)).await
 }
 

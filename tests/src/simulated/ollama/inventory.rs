@@ -74,7 +74,7 @@ fn ps_entry(call: &Call<'_, '_>, loaded: &LoadedModel) -> Value {
         "digest": loaded.digest,
         "details": installed.as_ref().map(|model| model.spec.details()),
         "expires_at": loaded.expires_at.to_string(),
-        "size_vram": loaded.size,
+        "size_vram": loaded.size_vram,
         "context_length": loaded.context_length,
     })
 }

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use crate::simulated::answer::{Answer, Refusal};
-use crate::simulated::generation::{Generation, Prompt};
 use crate::simulated::inference::{Call, Fields, Stop};
+use crate::simulated::prompt::Prompt;
 
 /// Transcribes.
 pub(super) async fn transcriptions(call: &mut Call<'_, '_>) -> Result<(), Stop> {
@@ -13,9 +13,7 @@ pub(super) async fn transcriptions(call: &mut Call<'_, '_>) -> Result<(), Stop> 
     };
     let model = call.model(&name, "completion")?;
     // A form has no options: those of an empty object.
-    let load = call.admit(&model, &Fields::parse(b"{}")?).await?;
-    let prompt = Prompt { text: String::new(), tokens: 0, limit: None, offers_tools: false };
-    let mut generation = Generation::begin(&call.knobs, prompt, load);
+    let mut generation = call.begin(&model, &Fields::parse(b"{}")?, Prompt::default()).await?;
     let text = generation.collect(call.exchange).await?.text;
     let answer = match form_field(call.body, "response_format").as_deref() {
         Some("text") => Answer::text(200, &text),

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use super::{EVENT_STREAM, Flavour, content_text, includes_usage, now, usage};
 use crate::simulated::answer::{Answer, Refusal};
 use crate::simulated::exchange::FrameStyle;
-use crate::simulated::generation::{Collected, Generation, Piece, Prompt, Summary};
+use crate::simulated::generation::{Collected, Piece, Summary};
 use crate::simulated::inference::{Call, Dialect, Fields, Stop};
 use crate::simulated::knobs::ToolCall;
-use crate::simulated::text::count_tokens;
+use crate::simulated::prompt::Prompt;
 
 /// Chats.
 pub(super) async fn chat(call: &mut Call<'_, '_>) -> Result<(), Stop> {
@@ -21,19 +21,33 @@ pub(super) async fn chat(call: &mut Call<'_, '_>) -> Result<(), Stop> {
         return Err(Refusal::new(400, "[] is too short - 'messages'").into());
     }
     let model = call.model(&name, "completion")?;
-    let texts: Vec<_> = messages.iter().map(|message| content_text(message.get("content"))).collect();
-    let prompt = Prompt {
-        tokens: texts.iter().map(|text| count_tokens(text)).sum(),
-        text: texts.last().cloned().unwrap_or_default(),
-        limit: flavour.token_limit(&fields),
-        offers_tools: !fields.list("tools").is_empty(),
-    };
-    let load = call.admit(&model, &fields).await?;
-    let generation = Generation::begin(&call.knobs, prompt, load);
+    let continues = continues(flavour, &fields)?;
+    let messages: Vec<_> = messages.iter().map(spoken).collect();
+    let prompt = Prompt::conversation(&messages, continues)
+        .limited(flavour.token_limit(&fields))
+        .with_tools(!fields.list("tools").is_empty());
+    let generation = call.begin(&model, &fields, prompt).await?;
     let id = format!("chatcmpl-{}", fastrand::u32(..));
     let include_usage = includes_usage(&fields);
     let mut dialect = Chat { flavour, model: name, id, created: now(), include_usage, role_sent: false };
     call.speak(generation, &mut dialect, fields.stream(false)).await
+}
+
+/// Whether a last message of the assistant is the beginning of the answer: Ollama takes it so, vLLM when it is told.
+fn continues(flavour: Flavour, fields: &Fields) -> Result<bool, Refusal> {
+    let flag = |name| fields.get(name).and_then(Value::as_bool).unwrap_or(false);
+    let told = flag("continue_final_message");
+    if flavour == Flavour::Vllm && told && flag("add_generation_prompt") {
+        let message = "Cannot set both `continue_final_message` and `add_generation_prompt` to True.";
+        return Err(Refusal::new(400, message));
+    }
+    Ok(told || flavour == Flavour::Ollama)
+}
+
+/// A message's role and text.
+fn spoken(message: &Value) -> (String, String) {
+    let role = message.get("role").and_then(Value::as_str).unwrap_or_default();
+    (role.to_owned(), content_text(message.get("content")))
 }
 
 struct Chat {

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use super::{EVENT_STREAM, Flavour, includes_usage, now, usage};
 use crate::simulated::answer::{Answer, Refusal};
 use crate::simulated::exchange::FrameStyle;
-use crate::simulated::generation::{Collected, Generation, Piece, Prompt, Summary};
+use crate::simulated::generation::{Collected, Piece, Summary};
 use crate::simulated::inference::{Call, Dialect, Fields, Stop};
-use crate::simulated::text::count_tokens;
+use crate::simulated::prompt::Prompt;
 
 /// Completes one prompt.
 pub(super) async fn completions(call: &mut Call<'_, '_>) -> Result<(), Stop> {
@@ -22,9 +22,8 @@ pub(super) async fn completions(call: &mut Call<'_, '_>) -> Result<(), Stop> {
     };
     let model = call.model(&name, "completion")?;
     let limit = flavour.token_limit(&fields);
-    let prompt = Prompt { tokens: count_tokens(&text), text, limit, offers_tools: false };
-    let load = call.admit(&model, &fields).await?;
-    let generation = Generation::begin(&call.knobs, prompt, load);
+    let prompt = Prompt::raw(&text).limited(limit);
+    let generation = call.begin(&model, &fields, prompt).await?;
     let id = format!("cmpl-{}", fastrand::u32(..));
     let mut dialect = Completion { flavour, model: name, id, include_usage: includes_usage(&fields) };
     call.speak(generation, &mut dialect, fields.stream(false)).await

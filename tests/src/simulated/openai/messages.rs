@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use super::{EVENT_STREAM, Flavour, content_text};
 use crate::simulated::answer::{Answer, ErrorStyle, Refusal};
 use crate::simulated::exchange::FrameStyle;
-use crate::simulated::generation::{Collected, Generation, Piece, Prompt, Summary};
+use crate::simulated::generation::{Collected, Piece, Summary};
 use crate::simulated::inference::{Call, Dialect, Fields, Stop};
-use crate::simulated::text::count_tokens;
+use crate::simulated::prompt::Prompt;
 
 /// Answers a conversation.
 pub(super) async fn messages(call: &mut Call<'_, '_>) -> Result<(), Stop> {
@@ -17,16 +17,18 @@ pub(super) async fn messages(call: &mut Call<'_, '_>) -> Result<(), Stop> {
     let Some(limit) = Flavour::Ollama.token_limit(&fields).filter(|limit| *limit > 0) else {
         return Err(Refusal::new(400, "max_tokens is required and must be positive").into());
     };
-    let texts: Vec<_> =
-        fields.list("messages").iter().map(|item| content_text(item.get("content"))).collect();
-    let Some(text) = texts.last().cloned() else {
-        return Err(Refusal::new(400, "messages is required").into());
+    let spoken = |item: &Value| {
+        let role = item.get("role").and_then(Value::as_str).unwrap_or_default();
+        (role.to_owned(), content_text(item.get("content")))
     };
+    let messages: Vec<_> = fields.list("messages").iter().map(spoken).collect();
+    if messages.is_empty() {
+        return Err(Refusal::new(400, "messages is required").into());
+    }
     let model = call.model(&name, "completion")?;
-    let tokens = texts.iter().map(|text| count_tokens(text)).sum();
-    let prompt = Prompt { text, tokens, limit: Some(limit), offers_tools: false };
-    let load = call.admit(&model, &fields).await?;
-    let generation = Generation::begin(&call.knobs, prompt, load);
+    let prompt = Prompt::conversation(&messages, true).limited(Some(limit));
+    let tokens = prompt.tokens;
+    let generation = call.begin(&model, &fields, prompt).await?;
     let id = format!("msg_{:024x}", fastrand::u64(..));
     let mut dialect = Messages { model: name, id, prompt_tokens: tokens };
     call.speak(generation, &mut dialect, fields.stream(false)).await

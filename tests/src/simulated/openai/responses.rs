@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use super::{EVENT_STREAM, Flavour, content_text, now};
 use crate::simulated::answer::Answer;
 use crate::simulated::exchange::FrameStyle;
-use crate::simulated::generation::{Collected, Generation, Piece, Prompt, Summary};
+use crate::simulated::generation::{Collected, Piece, Summary};
 use crate::simulated::inference::{Call, Dialect, Fields, Stop};
-use crate::simulated::text::count_tokens;
+use crate::simulated::prompt::Prompt;
 
 /// Responds.
 pub(super) async fn responses(call: &mut Call<'_, '_>) -> Result<(), Stop> {
@@ -20,9 +20,8 @@ pub(super) async fn responses(call: &mut Call<'_, '_>) -> Result<(), Stop> {
     };
     let model = call.model(&name, "completion")?;
     let limit = fields.get("max_output_tokens").and_then(Value::as_u64);
-    let prompt = Prompt { tokens: count_tokens(&text), text, limit, offers_tools: false };
-    let load = call.admit(&model, &fields).await?;
-    let generation = Generation::begin(&call.knobs, prompt, load);
+    let prompt = Prompt::plain(&text).limited(limit);
+    let generation = call.begin(&model, &fields, prompt).await?;
     let number = fastrand::u32(..);
     let flavour = Flavour::of(call);
     let mut dialect =

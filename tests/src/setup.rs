@@ -1,47 +1,67 @@
-//! Nodes for these tests: one frontend for any host, backends named `b1`, `b2`... in the order in which they are added.
+//! Nodes for tests of what becomes of requests: one frontend for any host, backends named `b1`, `b2`... in the order in
+//! which they are added.
+#![expect(clippy::unwrap_used, reason = "a panic fails the test, which is what is wanted")]
 
 use std::net::SocketAddr;
 
-use ollamaflow_tests::node::{Node, NodeBuilder};
-use ollamaflow_tests::objects::{Backend, Frontend, backend, frontend};
+use crate::node::{Node, NodeBuilder};
+use crate::objects::{Backend, Frontend, backend, frontend};
 use serde_json::{Value, json};
 
 /// A node to be started.
+#[derive(Debug)]
 pub struct Setup {
     frontend: Frontend,
     backends: Vec<Backend>,
     settings: Value,
 }
 
+impl Default for Setup {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Setup {
+    /// A frontend without backends.
     pub fn new() -> Self {
         Self { frontend: frontend("f"), backends: Vec::new(), settings: json!({}) }
     }
 
-    /// One more backend. It stays a candidate whatever happens to requests: tests of retries want to see attempts, and a
-    /// busy machine must not make a backend unhealthy.
+    /// One more backend. It stays a candidate whatever happens to requests, and takes all that come: tests of retries want
+    /// to see attempts, and a busy machine must not make a backend unhealthy.
+    #[must_use]
     pub fn backend(self, target: impl Into<SocketAddr>) -> Self {
         self.backend_with(target, |backend| backend)
     }
 
     /// The same with other properties.
+    #[must_use]
     pub fn backend_with(
         mut self,
         target: impl Into<SocketAddr>,
         change: impl FnOnce(Backend) -> Backend,
     ) -> Self {
         let identifier = format!("b{}", self.backends.len() + 1);
-        self.backends.push(change(backend(&identifier, target).set("UnhealthyThreshold", 10_000)));
+        let lasting = backend(&identifier, target)
+            .set("UnhealthyThreshold", 10_000)
+            .set("MaxParallelRequests", 100_000)
+            .set("RateLimitRequestsThreshold", 0)
+            .set("CircuitBreakerErrorPercent", 0)
+            .set("CircuitBreakerConnectFailures", 0);
+        self.backends.push(change(lasting));
         self
     }
 
     /// A property of the frontend.
+    #[must_use]
     pub fn frontend(mut self, property: &str, value: impl Into<Value>) -> Self {
         self.frontend = self.frontend.set(property, value);
         self
     }
 
     /// Settings merged over those of the harness.
+    #[must_use]
     pub fn settings(mut self, settings: Value) -> Self {
         self.settings = settings;
         self
@@ -81,9 +101,16 @@ pub async fn active_requests(node: &Node) -> Vec<u64> {
 
 /// Waits until the admin API shows no request at any backend.
 pub async fn wait_idle(node: &Node) {
-    ollamaflow_tests::wait::until_answered("no backend has active requests", async || {
+    crate::wait::until_answered("no backend has active requests", async || {
         let active = active_requests(node).await;
         if active.iter().all(|count| *count == 0) { Ok(()) } else { Err(format!("{active:?}")) }
     })
     .await;
+}
+
+/// The most memory that the node has ever had.
+pub fn peak_bytes(node: &Node) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", node.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
