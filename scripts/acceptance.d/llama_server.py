@@ -26,6 +26,9 @@ def parameters(arguments):
     chosen.warmup = False
     chosen.endpoint_metrics = True
     chosen.endpoint_slots = True
+    if arguments.embedding:
+        chosen.embedding = True
+        chosen.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
     return chosen
 
 
@@ -36,6 +39,7 @@ def main():
     parser.add_argument("--alias", required=True, help="the model's name on the API")
     parser.add_argument("--parallel", type=int, default=2, help="slots, which share the context")
     parser.add_argument("--context", type=int, default=4096, help="tokens of context in all")
+    parser.add_argument("--embedding", action="store_true", help="serve embeddings, and nothing else")
     stop = {signal.SIGTERM, signal.SIGINT}
     # Blocked before the server starts its threads: they inherit it, and the wait below is the only receiver.
     signal.pthread_sigmask(signal.SIG_BLOCK, stop)

@@ -11,6 +11,8 @@ from scenarios import wait_until
 ADMIN_TOKEN = "acceptance"
 # Twice what two health checks, five seconds apart, and a slow start may take.
 HEALTHY_LIMIT_S = 45
+# For a backend that is to take its turn however many requests come in a second.
+UNLIMITED = {"RateLimitRequestsThreshold": 0}
 
 
 @dataclass
@@ -33,11 +35,11 @@ class Node:
         return {view["Identifier"] for view in answer.json() if "HealthySinceUtc" in view} == self.backends
 
 
-def start(children, name, directory, backends, frontends):
+def start(children, name, directory, backends, frontends, **properties):
     """Starts a node in the new directory `directory/name` and waits until it listens.
 
     `backends` are engines that are ready; `frontends` maps a frontend's hostname to the identifiers of its
-    backends.
+    backends; `properties` are set on every backend.
     """
     home = directory / name
     home.mkdir()
@@ -53,7 +55,7 @@ def start(children, name, directory, backends, frontends):
             }
             for place, (hostname, members) in enumerate(frontends.items(), start=1)
         ],
-        "Backends": [backend.backend() for backend in backends],
+        "Backends": [backend.backend() | properties for backend in backends],
     }
     (home / "ollamaflow.json").write_text(json.dumps(settings, indent=2))
     # With port 0 the OS picks one, and the node tells which.

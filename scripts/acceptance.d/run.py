@@ -9,14 +9,47 @@ import argparse
 import signal
 import sys
 import tempfile
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from clients import ollama_client, openai_client
+from clients import (
+    anthropic_crossed,
+    broken_streams,
+    ollama_client,
+    ollama_over_openai,
+    openai_client,
+    openai_over_ollama,
+)
+
+# For the scenarios that they add to the suites above.
+from clients import ollama_tools_over_openai, openai_tools_over_ollama, responses_over_ollama  # noqa: F401
 from processes import Children
 from scenarios import Tally, attempt
 
-CLIENTS = {module.SUITE.client: module for module in (openai_client, ollama_client)}
+# In this order: the streams that are broken in the end have their engines killed.
+SUITES = (
+    (openai_client.SUITE, openai_client.Stage),
+    (ollama_client.SUITE, ollama_client.Stage),
+    (ollama_over_openai.SUITE, ollama_over_openai.Stage),
+    (openai_over_ollama.SUITE, openai_over_ollama.Stage),
+    (anthropic_crossed.OVER_OLLAMA, anthropic_crossed.StageOverOllama),
+    (anthropic_crossed.OVER_OPENAI, anthropic_crossed.StageOverOpenAi),
+    (broken_streams.SUITE, broken_streams.Stage),
+)
+NAMES = [suite.name for suite, _ in SUITES]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What stages need to set themselves up."""
+
+    children: Children
+    # For the nodes; gone after the run.
+    directory: Path
+    # For models that are made, kept from run to run.
+    models: Path
+    direct: bool
 
 
 def main():
@@ -25,16 +58,16 @@ def main():
         prog="scripts/acceptance", description="Lets real clients work through a real node."
     )
     parser.add_argument(
-        "clients", nargs="*", metavar="CLIENT", help=f"one of {', '.join(CLIENTS)}; all by default"
+        "suites", nargs="*", metavar="SUITE", help=f"one of {', '.join(NAMES)}; all by default"
     )
     parser.add_argument(
         "--direct", action="store_true", help="without a node: tells an engine's fault from the node's"
     )
     parser.add_argument("--work", type=Path, required=True, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    unknown = set(arguments.clients) - set(CLIENTS)
+    unknown = set(arguments.suites) - set(NAMES)
     if unknown:
-        parser.error(f"unknown client: {', '.join(sorted(unknown))}")
+        parser.error(f"unknown suite: {', '.join(sorted(unknown))}")
 
     # As an exception, so that the children are stopped on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -44,16 +77,16 @@ def main():
         tempfile.TemporaryDirectory(prefix=prefix) as directory,
         Children(arguments.work / "logs") as children,
     ):
-        stages = {}
+        run = Run(children, Path(directory), arguments.work / "models", arguments.direct)
+        chosen = [pair for pair in SUITES if pair[0].name in (arguments.suites or NAMES)]
         # All stages before the first suite, so that their backends become healthy side by side.
-        for module in [CLIENTS[name] for name in arguments.clients or CLIENTS]:
-            start = partial(
-                module.Stage, children, Path(directory), arguments.work / "models", arguments.direct
-            )
-            stages[module] = attempt(f"{module.SUITE.client}: the processes start", tally, start)
-        for module, stage in stages.items():
+        stages = [
+            (suite, attempt(f"{suite.name}: the processes start", tally, partial(stage, run)))
+            for suite, stage in chosen
+        ]
+        for suite, stage in stages:
             if stage is not None:
-                module.SUITE.run(stage, tally)
+                suite.run(stage, tally)
         if tally.failed:
             children.print_log_tails()
     print(tally, flush=True)

@@ -39,7 +39,7 @@ class Tally:
 class Suite:
     """The scenarios of one client, in the order in which they run: those that kill something come last."""
 
-    client: str
+    name: str
     scenarios: list = field(default_factory=list)
 
     def scenario(self, name, *, needs_node=False):
@@ -54,7 +54,7 @@ class Suite:
     def run(self, stage, tally):
         """Runs every scenario on `stage` and counts the outcomes in `tally`."""
         for scenario in self.scenarios:
-            label = f"{self.client}: {scenario.name}"
+            label = f"{self.name}: {scenario.name}"
             if scenario.needs_node and stage.direct:
                 tally.skipped += 1
                 print(f"SKIP {label}", flush=True)

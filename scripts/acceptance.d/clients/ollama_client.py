@@ -24,16 +24,18 @@ PROMPT = "Write one sentence about a river."
 class Stage:
     """The backends, the node before them and the clients; with `direct`, no node but a backend itself."""
 
-    def __init__(self, children, directory, _cache, direct):
-        self.direct = direct
+    def __init__(self, run):
+        self.direct, children = run.direct, run.children
         self.engines = [engines.start_simulator(children, f"simulated-{letter}", MODEL) for letter in "ab"]
         for engine in self.engines:
             engine.wait_ready()
-        if direct:
+        if run.direct:
             self.base_url = self.engines[0].url
         else:
             frontends = {"*": [engine.identifier for engine in self.engines]}
-            self.node = node.start(children, "node-ollama", directory, self.engines, frontends)
+            self.node = node.start(
+                children, "node-ollama", run.directory, self.engines, frontends, **node.UNLIMITED
+            )
             self.base_url = self.node.url
         # What a backend says by itself, to compare with.
         self.engine_client = ollama.Client(host=self.engines[0].url, timeout=30)

@@ -35,23 +35,28 @@ LONG = {"max_tokens": LONG_TOKENS, "extra_body": {"ignore_eos": True}}
 class Stage:
     """The engines, the node before them and the clients; with `direct`, no node but engines alone."""
 
-    def __init__(self, children, directory, cache, direct):
-        self.direct = direct
-        small, exact = engines.small_model(), engines.exact_model_in(cache)
+    def __init__(self, run):
+        self.direct, children = run.direct, run.children
+        small, exact = engines.small_model(), engines.exact_model_in(run.models)
         self.engines = [engines.start_llama(children, f"llama-{letter}", small, MODEL) for letter in "ab"]
         exact_engine = engines.start_llama(children, "llama-exact", exact, EXACT_MODEL)
         for engine in (*self.engines, exact_engine):
             engine.wait_ready()
         # What an engine says by itself, to compare with.
         self.engine_client = client_of(self.engines[0].url)
-        if direct:
+        if run.direct:
             self.base_url = self.engines[0].url
             self.exact_client = client_of(exact_engine.url)
         else:
             members = [engine.identifier for engine in self.engines]
             frontends = {"*": members, EXACT_HOST: [exact_engine.identifier]}
             self.node = node.start(
-                children, "node-openai", directory, [*self.engines, exact_engine], frontends
+                children,
+                "node-openai",
+                run.directory,
+                [*self.engines, exact_engine],
+                frontends,
+                **node.UNLIMITED,
             )
             self.base_url = self.node.url
             self.exact_client = client_of(self.base_url, default_headers={"Host": EXACT_HOST})
