@@ -73,14 +73,15 @@ fn fill(status: &mut Status, consensus: &Consensus) {
     status.has_quorum = consensus.has_quorum();
     status.quorum_ack_millis = metrics.millis_since_quorum_ack;
     let membership = metrics.membership_config.membership();
-    let voters: Vec<_> = membership.voter_ids().collect();
+    // While the voters change, the earlier ones are needed still, and the later ones are not enough.
+    let voters = applied.members.membership().get_joint_config().first();
     let matched = |id| metrics.replication.as_ref().and_then(|all| all.get(&id).copied().flatten());
     status.members = membership
         .nodes()
         .map(|(&id, member)| MemberStatus {
             node_id: id,
             address: member.address.clone(),
-            is_voter: voters.contains(&id),
+            is_voter: voters.is_some_and(|voters| voters.contains(&id)),
             is_leader: metrics.current_leader == Some(id),
             is_self: id == consensus.id,
             lag: matched(id).map(|matched| status.last_log_index.saturating_sub(matched.index)),

@@ -52,7 +52,7 @@ pub struct MemberStatus {
     pub node_id: NodeId,
     /// Host and port under which the others reach it.
     pub address: String,
-    /// Whether it votes; a learner only follows.
+    /// Whether it votes, as of the last change of the voters that is complete; a learner only follows.
     pub is_voter: bool,
     /// Whether it leads.
     pub is_leader: bool,

@@ -100,6 +100,19 @@ async fn a_wiped_node_comes_back_as_another_one() {
     back.cluster.propose("test", put("x")).await.unwrap();
 }
 
+/// While the third vote is being added, the votes of the first two are both needed: who counts three then, and takes
+/// one away, has taken the quorum.
+#[actix_web::test]
+async fn a_cluster_that_tells_of_three_voters_outlives_its_leader() {
+    let mut members = Vec::from(Member::three().await);
+    let leader = members.iter().position(Member::is_leader).unwrap();
+    let term = members[leader].cluster.status().term;
+    members.swap_remove(leader).cluster.stop().await;
+    for member in members {
+        member.waits_until("a later leader", |status| status.leader.is_some() && status.term > term).await;
+    }
+}
+
 #[actix_web::test]
 async fn without_a_quorum_writes_end_soon_and_reads_go_on() {
     let [first, second, third] = Member::three().await;
