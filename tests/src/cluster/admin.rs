@@ -12,6 +12,9 @@ use crate::node::ADMIN_TOKEN;
 
 /// How long a client waits for an answer: longer than a node may keep a write that finds no quorum.
 pub const ANSWER_PATIENCE: Duration = Duration::from_secs(25);
+
+/// How often a write is made that may be repeated. A node answers after 5 s that a write is not confirmed.
+const REPETITIONS: usize = 5;
 /// A kept connection that was idle for longer is not used again: the node may be closing it.
 const IDLE_LIMIT: Duration = Duration::from_millis(500);
 
@@ -106,6 +109,17 @@ impl Admin {
             Err(NoAnswer::NotConnected) => Write::NotDone("the node does not listen".to_owned()),
             Err(reason) => Write::Unknown(reason.to_string()),
         }
+    }
+
+    /// Makes a write that does no harm when it is made twice: again while it is not confirmed, a few times.
+    pub async fn write_repeated(&mut self, request: &Request) -> Write {
+        for _ in 1..REPETITIONS {
+            match self.write(request.clone()).await {
+                Write::NotDone(_) | Write::Unknown(_) => {}
+                confirmed => return confirmed,
+            }
+        }
+        self.write(request.clone()).await
     }
 
     /// Creates a backend.
