@@ -23,6 +23,8 @@ use crate::model::canonical;
 
 /// Most aliases of a frontend.
 pub const MAX_ALIASES: usize = 1000;
+/// Most names in a list of models of a frontend.
+pub const MAX_NAMES: usize = 1000;
 /// Most backends for which one alias has names of their own.
 const MAX_TARGETS: usize = 1000;
 /// Stands for the backends that are not named.
@@ -238,12 +240,24 @@ impl<'de> Visitor<'de> for TargetOf<'_> {
 }
 
 /// Reads the property `DefaultModel`: a name, or nothing.
-pub fn default_model<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+pub(crate) fn default_model<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let Some(name) = Option::<String>::deserialize(deserializer)?.filter(|name| !name.is_empty()) else {
         return Ok(None);
     };
     check_name(&name, String::new)?;
     Ok(Some(name))
+}
+
+/// Reads a list of names of models, such as the property `PreloadModels`: at most [`MAX_NAMES`].
+pub(crate) fn model_names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let names = Vec::<String>::deserialize(deserializer)?;
+    if names.len() > MAX_NAMES {
+        return Err(de::Error::custom(format_args!("must have at most {MAX_NAMES} models")));
+    }
+    for name in &names {
+        check_name(name, String::new)?;
+    }
+    Ok(names)
 }
 
 fn check_name<E: de::Error>(name: &str, place: impl FnOnce() -> String) -> Result<(), E> {
@@ -252,7 +266,9 @@ fn check_name<E: de::Error>(name: &str, place: impl FnOnce() -> String) -> Resul
         return Ok(());
     }
     let shown: String = name.chars().take(80).collect();
-    Err(de::Error::custom(format_args!("must have the name of a model {}, but has {shown:?}", place())))
+    let place = place();
+    let gap = if place.is_empty() { "" } else { " " };
+    Err(de::Error::custom(format_args!("must have the name of a model{gap}{place}, but has {shown:?}")))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::lenient::{self, ObjectError, Parsed};
 use super::path::JsonPath;
 use super::validate::{INT_MAX, between, host_name, ignored, pinned};
 use crate::id::{BackendId, FrontendId, IdError};
+use crate::models::{ModelAliases, default_model, model_names};
 use crate::time::Timestamp;
 
 /// One virtual server. The order of the fields is the order of the JSON properties; the defaults are those of
@@ -52,6 +53,22 @@ pub struct Frontend {
     pub backends: Vec<BackendId>,
     /// Models that each Ollama backend of this frontend is to have.
     pub required_models: Vec<String>,
+    /// Models that each Ollama backend of this frontend is to have in its memory, and therefore on its disk.
+    #[serde(deserialize_with = "model_names")]
+    pub preload_models: Vec<String>,
+    /// Models that no backend of this frontend is to have.
+    #[serde(deserialize_with = "model_names")]
+    pub forbidden_models: Vec<String>,
+    /// Whether forbidden models are deleted; otherwise they are only told of.
+    pub delete_forbidden_models: bool,
+    /// Other names for models.
+    pub model_aliases: ModelAliases,
+    /// The model of requests that name none.
+    #[serde(deserialize_with = "default_model")]
+    pub default_model: Option<String>,
+    /// Whether clients may pull, delete, copy, create, push, load and unload models. `None` means that they may if the
+    /// node listens on the loopback only.
+    pub allow_model_management: Option<bool>,
     /// Log every detail of requests to this frontend.
     pub log_request_full: bool,
     /// Log request bodies.
@@ -119,6 +136,12 @@ impl Frontend {
             max_request_body_size: 536_870_912,
             backends: Vec::new(),
             required_models: Vec::new(),
+            preload_models: Vec::new(),
+            forbidden_models: Vec::new(),
+            delete_forbidden_models: false,
+            model_aliases: ModelAliases::default(),
+            default_model: None,
+            allow_model_management: None,
             log_request_full: false,
             log_request_body: false,
             log_response_body: false,

@@ -15,6 +15,7 @@ use super::format::{ApiFormat, BackendState, HealthCheckMethod, LoadBalancing};
 use super::frontend::Frontend;
 use super::secret::Secret;
 use crate::id::{BackendId, FrontendId};
+use crate::models::ModelAliases;
 use crate::time::Timestamp;
 
 /// An object in its stored form. **Serialising this shows secrets**: it is for disks and peers, never for an
@@ -94,6 +95,12 @@ struct FrontendRecord {
     max_request_body_size: u64,
     backends: Vec<BackendId>,
     required_models: Vec<String>,
+    preload_models: Vec<String>,
+    forbidden_models: Vec<String>,
+    delete_forbidden_models: bool,
+    model_aliases: ModelAliases,
+    default_model: Option<String>,
+    allow_model_management: Option<bool>,
     log_request_full: bool,
     log_request_body: bool,
     log_response_body: bool,

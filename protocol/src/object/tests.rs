@@ -30,7 +30,13 @@ const BACKEND_ADDITIONS: [&str; 10] = [
     "State",
     "Revision",
 ];
-const FRONTEND_ADDITIONS: [&str; 11] = [
+const FRONTEND_ADDITIONS: [&str; 17] = [
+    "PreloadModels",
+    "ForbiddenModels",
+    "DeleteForbiddenModels",
+    "ModelAliases",
+    "DefaultModel",
+    "AllowModelManagement",
     "StreamIdleTimeoutMs",
     "MaxQueueLength",
     "QueueTimeoutMs",
@@ -84,6 +90,32 @@ fn a_frontend_of_defaults_prints_the_reference_table_in_order() {
     assert_eq!(read.stream_idle_timeout_ms, 120_000);
     assert!(!read.allow_image_urls, "a node fetches nothing unless it is told to");
     assert_eq!(without(&read, &FRONTEND_ADDITIONS), expected.to_string());
+}
+
+#[test]
+fn what_a_frontend_says_of_models_is_read_checked_and_written() {
+    let body = json!({
+        "Identifier": "f1", "preloadmodels": ["a:1b"], "ForbiddenModels": ["b"], "DeleteForbiddenModels": true,
+        "modelaliases": {"GPT-4o": "llama3.1:70b", "small": {"b1": "x", "*": "y"}},
+        "DefaultModel": "a:1b", "AllowModelManagement": false
+    });
+    let read = frontend(&body).unwrap();
+    assert_eq!(read.unknown, []);
+    let written = serde_json::to_value(&read.value).unwrap();
+    assert_eq!(written["ModelAliases"], body["modelaliases"], "the names keep their case");
+    assert_eq!(frontend(&written).unwrap().value, read.value);
+    for (property, value) in [
+        ("PreloadModels", json!([""])),
+        ("ForbiddenModels", json!(["a\nb"])),
+        ("PreloadModels", json!(vec!["a"; 1001])),
+        ("ModelAliases", json!({"a": 1})),
+        ("ModelAliases", json!({"a": "x", "A:latest": "y"})),
+        ("DefaultModel", json!(" ")),
+        ("AllowModelManagement", json!("x")),
+    ] {
+        let error = frontend(&json!({"Identifier": "f1", property: value})).unwrap_err().to_string();
+        assert!(error.contains(property), "{error}");
+    }
 }
 
 #[test]
