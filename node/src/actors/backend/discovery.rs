@@ -262,13 +262,14 @@ impl BackendActor {
         then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
     ) {
         let target = self.handle.view().target_id();
-        let asked_at = Instant::now();
+        let (asked_at, loads) = (Instant::now(), self.handle.loads());
         self.discovery.memory_asked_at = Some(asked_at);
         let reading = probe::memory(&self.config, self.settings.timeout);
         ctx.spawn(reading.into_actor(self).map(move |result, actor, ctx| {
             match result {
                 Ok(memory) if actor.handle.view().target_id() == target => {
                     actor.take_memory(memory, asked_at);
+                    actor.handle.saw_loads(loads);
                 }
                 Ok(_) => {}
                 Err(e) => {

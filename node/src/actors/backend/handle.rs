@@ -1,6 +1,7 @@
 //! What others hold of a backend: its published view, its slots and meters, and a way to tell its actor something.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use actix::Addr;
@@ -36,6 +37,10 @@ pub struct BackendHandle {
     pub(super) meters: Meters,
     speech: Speech,
     refreshes: Refreshes,
+    /// How often requests have changed what is in memory.
+    loads: AtomicU64,
+    /// How many of these the published memory has seen.
+    loads_seen: AtomicU64,
 }
 
 /// What the circuit breaker says to one more request.
@@ -70,6 +75,8 @@ impl BackendHandle {
             meters: Meters::default(),
             speech: Speech::default(),
             refreshes: Refreshes::default(),
+            loads: AtomicU64::new(0),
+            loads_seen: AtomicU64::new(0),
             residency: ArcSwap::from_pointee(Residency::default()),
             actor: ArcSwapOption::empty(),
             view: ArcSwap::from_pointee(BackendView::new(config, capabilities)),
@@ -130,6 +137,16 @@ impl BackendHandle {
         };
         let patience = self.refreshes.patience(patience, Instant::now());
         if !is_hopeless && !patience.is_zero() {
+            // Whatever comes of it is in the view.
+            let _ = actix_rt::time::timeout(patience, self.refresh_inventory()).await;
+        }
+    }
+
+    /// Waits until the published memory has what requests of this node have loaded: for `patience` at most, and not at
+    /// all if it does.
+    pub async fn settled_memory(&self, patience: Duration) {
+        let is_behind = self.loads.load(Ordering::Acquire) > self.loads_seen.load(Ordering::Acquire);
+        if is_behind && self.view().health.is_healthy() {
             // Whatever comes of it is in the view.
             let _ = actix_rt::time::timeout(patience, self.refresh_inventory()).await;
         }
@@ -243,6 +260,7 @@ impl BackendHandle {
         let ready = |known: &Arc<Residency>| known.with_ready(model).map(Arc::new);
         let Some(_) = ready(&self.residency.load()) else { return };
         self.residency.rcu(|known| ready(known).unwrap_or_else(|| known.clone()));
+        self.loads.fetch_add(1, Ordering::Release);
         if let Some(actor) = &*self.actor.load() {
             let _ = actor.try_send(Look::IntoMemory);
         }
@@ -273,6 +291,9 @@ impl BackendHandle {
         if let Some(actor) = self.actor.swap(None) {
             actor.do_send(Retire);
         }
+        // Nobody reads it any more.
+        let now = Instant::now();
+        self.refreshes.end(self.refreshes.begin(now), false, now);
     }
 
     /// Makes the actor panic, for tests of what happens then.
@@ -301,6 +322,16 @@ impl BackendHandle {
 
     pub(super) fn publish_memory(&self, memory: Arc<Memory>, at: Timestamp) {
         self.update(|view| view.take_memory(memory, at));
+    }
+
+    /// How often requests have changed what is in memory, by now.
+    pub(super) fn loads(&self) -> u64 {
+        self.loads.load(Ordering::Acquire)
+    }
+
+    /// The published memory has seen so many of the changes.
+    pub(super) fn saw_loads(&self, loads: u64) {
+        self.loads_seen.fetch_max(loads, Ordering::AcqRel);
     }
 
     /// The memory of a backend whose list of models is that as well has not changed.
