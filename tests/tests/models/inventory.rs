@@ -63,3 +63,15 @@ async fn entries_that_cannot_be_read_are_left_out_and_told_of_in_the_log() {
     assert_eq!(names(&get(&node, "/api/tags").await), ["m:latest"]);
     wait::until("the log tells", || node.logs().contains("left out")).await;
 }
+
+#[tokio::test]
+async fn a_backend_that_moves_is_read_at_once_although_its_old_address_hangs() {
+    let (old, new) = (ollama(&["old"]), ollama(&["new"]));
+    old.set_fault(FaultKind::HangBeforeHeaders { for_ms: None }.path("/api/tags"));
+    let setup = |backend| Setup::new().backend(backend);
+    let node = setup(&old).start().await;
+    wait::until("the list is being read", || !old.requests_to("/api/tags").is_empty()).await;
+    let (frontend, backends) = setup(&new).objects();
+    node.rewrite_objects([frontend], backends).await;
+    wait_listed(&node, "/api/tags", &["new:latest"]).await;
+}
