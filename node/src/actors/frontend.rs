@@ -22,7 +22,7 @@ use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use ollamaflow_protocol::id::{BackendId, FrontendId};
 use ollamaflow_protocol::inspect::RunnerOptions;
 use ollamaflow_protocol::object::Frontend;
-use ollamaflow_protocol::route::Kind;
+use ollamaflow_protocol::route::{Kind, Operation};
 
 use self::balance::Turn;
 pub use self::balance::Turns;
@@ -214,12 +214,18 @@ impl FrontendView {
         self.members.len()
     }
 
-    /// Those of its backends that suit the request by their configuration, whether or not they are well.
+    /// Those of its backends that suit the request by their configuration, whether or not they are well. Any of them
+    /// suits the question for a version: of engines that have none, this node tells its own.
     pub fn suiting(
         &self,
         query: &Query,
     ) -> impl Iterator<Item = (&Arc<BackendHandle>, Guard<Arc<BackendView>>)> {
-        self.backends().filter(|(_, view)| survey::misfit(view, query).is_none())
+        let suits = |view: &BackendView| match survey::misfit(view, query) {
+            None => true,
+            Some(Exclusion::Format(_)) => query.operation == Operation::OllamaVersion,
+            Some(_) => false,
+        };
+        self.backends().filter(move |(_, view)| suits(view))
     }
 }
 
