@@ -165,7 +165,7 @@ impl Site {
         let request = format!("GET /api/tags HTTP/1.1\r\nhost: localhost\r\n{condition}\r\n").into_bytes();
         let expected = if conditional { 304 } else { 200 };
         let ends = Rc::new(Cell::new(false));
-        let changer = changes.then(|| {
+        let unrest = changes.then(|| {
             let (addr, names, own) = (self.node.addr(), self.names.clone(), self.own);
             let ends = Rc::clone(&ends);
             tokio::task::spawn_local(async move { change(addr, &names, own, &ends).await })
@@ -184,11 +184,11 @@ impl Site {
             }
         }
         ends.set(true);
-        let changed = match changer {
-            Some(changer) => changer.await.map_err(io::Error::other)??,
+        let times_changed = match unrest {
+            Some(unrest) => unrest.await.map_err(io::Error::other)??,
             None => 0,
         };
-        if changes && changed == 0 {
+        if changes && times_changed == 0 {
             return Err(ModelsError::Unchanged);
         }
         let asked = if conditional { "not changed (304)" } else { "whole" };
@@ -198,7 +198,7 @@ impl Site {
             what: format!("{}, {state}, {asked}", self.what),
             requests: count,
             bytes,
-            changes: changed,
+            changes: times_changed,
             p50_ms: ms(50.0),
             p99_ms: ms(99.0),
             p999_ms: ms(99.9),
