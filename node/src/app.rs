@@ -86,12 +86,13 @@ async fn run(loaded: Loaded) -> Result<(), AppError> {
     let actors = Actors::start(catalog, probe_settings(settings)).await;
     actix_web::rt::spawn(clustering::publish(cluster.clone(), publisher));
     let readiness = Readiness::new();
+    let gateway = gateway_settings(settings, clients.are_local());
     let state = web::Data::new(AdminState {
         cluster: cluster.clone(),
         directory: actors.directory(),
         readiness: readiness.clone(),
         authority: Authority::new(&settings.admin_bearer_tokens),
-        gateway: gateway_settings(settings),
+        gateway: gateway.clone(),
         tally: Arc::default(),
         read_timeout: settings.webserver.io.read_timeout(),
         default_headers: default_headers(settings),
@@ -143,6 +144,11 @@ impl Listeners {
         let addresses = sockets.iter().map(TcpListener::local_addr).collect::<io::Result<_>>();
         Ok(Self { sockets, addresses: addresses.map_err(AppError::Server)? })
     }
+
+    /// Whether only this machine reaches them.
+    fn are_local(&self) -> bool {
+        self.addresses.iter().all(|address| address.ip().to_canonical().is_loopback())
+    }
 }
 
 // === servers ===
@@ -157,15 +163,16 @@ fn serve_clients(
     has_admin: bool,
 ) -> Result<Server, AppError> {
     let workers = settings.webserver.worker_count();
-    let (gateway, client) = (gateway_settings(settings), client_settings(settings));
+    let (gateway, client) = (state.gateway.clone(), client_settings(settings));
     let (state, tally, closing) = (state.clone(), state.tally.clone(), closing.clone());
     let media = Media::new(Limits::default());
     let server = listener::serve(listeners.sockets, &listener_settings(settings, workers), move || {
         // Runs once on each worker thread: the upstream client and its connections belong to that thread.
         let (client, tally) = (Client::new(&client), tally.clone());
         let fetcher = Fetcher::new(media.clone());
+        let (directory, cluster) = (directory.clone(), state.cluster.clone());
         let gateway =
-            Gateway::new(directory.clone(), gateway.clone(), client, fetcher, tally, closing.clone());
+            Gateway::new(directory, gateway.clone(), client, fetcher, cluster, tally, closing.clone());
         let app = App::new().service(admin::probes(state.clone()));
         let app = if has_admin { app.service(admin::service(state.clone())) } else { app };
         app.default_service(gateway.into_service())
@@ -180,15 +187,16 @@ fn serve_admins(
     state: &web::Data<AdminState>,
     closing: &Closing,
 ) -> Result<Server, AppError> {
-    let (gateway, client) = (gateway_settings(settings), client_settings(settings));
+    let (gateway, client) = (state.gateway.clone(), client_settings(settings));
     let (state, closing) = (state.clone(), closing.clone());
     let media = Media::new(Limits::default());
     let server = listener::serve(listeners.sockets, &listener_settings(settings, ADMIN_WORKERS), move || {
         // No frontend is known here, so nothing is carried to a backend.
         let client = Client::new(&client);
         let fetcher = Fetcher::new(media.clone());
+        let (cluster, closing) = (state.cluster.clone(), closing.clone());
         let gateway =
-            Gateway::new(Arc::default(), gateway.clone(), client, fetcher, Arc::default(), closing.clone());
+            Gateway::new(Arc::default(), gateway.clone(), client, fetcher, cluster, Arc::default(), closing);
         App::new()
             .service(admin::probes(state.clone()))
             .service(admin::service(state.clone()))
@@ -209,13 +217,14 @@ fn listener_settings(settings: &Settings, workers: usize) -> ListenerSettings {
     }
 }
 
-fn gateway_settings(settings: &Settings) -> Arc<GatewaySettings> {
+fn gateway_settings(settings: &Settings, is_local: bool) -> Arc<GatewaySettings> {
     Arc::new(GatewaySettings {
         read_timeout: settings.webserver.io.read_timeout(),
         default_headers: default_headers(settings),
         trusted_proxies: settings.trusted_proxies.clone(),
         // Checked when they were read.
         sticky_headers: settings.sticky_headers.iter().filter_map(|name| name.parse().ok()).collect(),
+        is_local,
     })
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Data flows one way: ingress (who is meant, may they) -> intake (the body, bounded) -> routing (what it asks of a
 //! backend) -> attempt (get one, send, judge, try another) -> relay (bytes as they come). Errors leave by one door,
-//! `refusal`. Nothing here is shared between workers but the directory that the actors publish and the tally.
+//! `refusal`. What changes models goes to many backends and through `manage` instead. Nothing here is shared between workers but the directory that the actors publish and the tally.
 
 mod answer;
 mod attempt;
@@ -15,6 +15,7 @@ mod images;
 mod ingress;
 mod intake;
 mod local;
+mod manage;
 mod origin;
 mod patience;
 mod preview;
@@ -48,6 +49,7 @@ use self::tally::Counted;
 use self::trace::Trace;
 use self::translating::Translating;
 use crate::actors::{Directory, Moment};
+use crate::cluster::Cluster;
 use crate::listener::{Connection, Keeping};
 use crate::media::Fetcher;
 use crate::upstream;
@@ -55,6 +57,7 @@ use crate::upstream;
 pub use self::closing::{Closer, Closing, closing};
 pub(crate) use self::cors::preflight;
 pub(crate) use self::identity::RequestId;
+pub(crate) use self::manage::{Outlook as ManageOutlook, outlook as manage_outlook};
 pub(crate) use self::origin::client_key;
 pub(crate) use self::preview::{Outlook, Preview};
 pub(crate) use self::respond::finish;
@@ -74,6 +77,8 @@ pub struct GatewaySettings {
     pub trusted_proxies: TrustedProxies,
     /// Headers by which a client names its session, the first that has a value counts; `StickyHeaders`.
     pub sticky_headers: Vec<HeaderName>,
+    /// Whether clients can only come from this machine: then they may manage models unless their frontend says otherwise.
+    pub is_local: bool,
 }
 
 /// What one worker needs to carry requests.
@@ -82,6 +87,8 @@ pub struct Gateway {
     settings: Arc<GatewaySettings>,
     upstream: upstream::Client,
     fetcher: Fetcher,
+    /// What the nodes agree on: which models frontends require.
+    cluster: Cluster,
     tally: Arc<Tally>,
 }
 
@@ -94,11 +101,12 @@ impl Gateway {
         settings: Arc<GatewaySettings>,
         upstream: upstream::Client,
         fetcher: Fetcher,
+        cluster: Cluster,
         tally: Arc<Tally>,
         closing: Closing,
     ) -> Self {
         closing.listen();
-        Self { directory, settings, upstream, fetcher, tally }
+        Self { directory, settings, upstream, fetcher, cluster, tally }
     }
 
     /// The service for every path that is not the admin API's.
@@ -205,7 +213,16 @@ impl Gateway {
         trace: &mut Trace,
         counted: &mut Option<Counted>,
     ) -> Result<HttpResponse<BoxBody>, Refusal> {
+        if manage::is_change(admitted.operation) {
+            return Box::pin(self.change(request, payload, admitted, id, trace, counted)).await;
+        }
         let received = intake::read(request, payload, admitted, &self.settings).await?;
+        if let Some(residence) = received.facts.residence
+            && let Some(answer) =
+                Box::pin(self.reside(residence, request, admitted, &received, id, trace)).await?
+        {
+            return Ok(manage::answer(request, admitted, answer, counted));
+        }
         if local::is_answered_here(admitted.operation, &admitted.frontend) {
             let answer = local::answer(admitted, &received.body)?;
             if let Some(counted) = counted {

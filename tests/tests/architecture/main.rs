@@ -17,7 +17,7 @@ const ROOMS: [(&str, &[&str]); 15] = [
     ("media", &["upstream"]),
     ("actors", &["catalog", "clock", "upstream"]),
     ("listener", &[]),
-    ("gateway", &["actors", "clock", "listener", "media", "upstream"]),
+    ("gateway", &["actors", "clock", "cluster", "listener", "media", "upstream"]),
     ("admin", &["actors", "clock", "cluster", "gateway", "listener", "random"]),
     (
         "app",
