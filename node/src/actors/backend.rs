@@ -4,25 +4,30 @@
 //! [`Permit`] each; their failed connections come back as messages, and count as failed probes.
 
 mod breaker;
+mod capabilities;
 mod cooldown;
+mod discovery;
 mod handle;
 mod health;
+mod inventory;
 mod latency;
 mod meters;
-mod models;
 mod probe;
 pub(super) mod rate;
+mod refresh;
 mod residency;
 mod slots;
 mod speech;
 mod view;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use actix::prelude::*;
-use ollamaflow_protocol::object::{ApiFormat, Backend};
+use ollamaflow_protocol::object::Backend;
 
+pub(super) use self::capabilities::KnownCapabilities;
+use self::discovery::Discovery;
 pub(super) use self::handle::Circuit;
 pub use self::handle::{BackendHandle, RunnerNeed};
 pub use self::health::HealthView;
@@ -33,13 +38,6 @@ pub(super) use self::slots::Claimant;
 pub use self::slots::{Busy, Outcome, Permit};
 pub use self::view::{BackendView, PinnedModels};
 use crate::clock::now;
-
-/// How often the list of models is read while a backend is healthy.
-const MODELS_INTERVAL: Duration = Duration::from_secs(30);
-
-/// Least pause between two looks into a backend's memory. A request asks for one when it has had a model loaded: every
-/// request does, if the backend unloads the model at once or lists it under another name.
-const MEMORY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Cadence of the health checks; settings `HealthCheck.*`.
 #[derive(Clone, Debug)]
@@ -63,11 +61,7 @@ pub(super) struct BackendActor {
     health: Health,
     /// The one scheduled or running probe.
     next_probe: Option<SpawnHandle>,
-    models_read: Option<SystemTime>,
-    memory_being_read: bool,
-    memory_asked_at: Option<Instant>,
-    /// The look that a request has asked for and that is still to come.
-    next_look: Option<SpawnHandle>,
+    discovery: Discovery,
 }
 
 #[derive(Message)]
@@ -78,12 +72,16 @@ pub(super) struct Configure(pub(super) Arc<Backend>);
 #[rtype(result = "()")]
 pub(super) struct Retire;
 
-/// A request has seen that something is not as it was published.
+/// Something is not as it was published, or may not be.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) enum Look {
+    /// The backend's list of models is wrong.
     AtModels,
+    /// A model was loaded.
     IntoMemory,
+    /// Somebody waits for all of it to be read anew.
+    Anew,
 }
 
 /// A request could not connect to the backend at this address.
@@ -106,10 +104,7 @@ impl BackendActor {
             config: view.config.clone(),
             health: Health::resume(&view.health),
             next_probe: None,
-            models_read: None,
-            memory_being_read: false,
-            memory_asked_at: None,
-            next_look: None,
+            discovery: Discovery::default(),
         };
         drop(view);
         handle.attach(Actor::start(actor));
@@ -136,8 +131,7 @@ impl BackendActor {
                     tracing::debug!(backend = %actor.handle.id(), error = why, "probe failed");
                 }
                 actor.record(result.is_ok(), why.as_deref());
-                actor.read_models(ctx);
-                actor.read_memory(ctx);
+                actor.discover(ctx);
             }
             let pause = actor.pause();
             actor.probe_after(pause, ctx);
@@ -169,7 +163,7 @@ impl BackendActor {
             self.handle.publish_health(self.health.view());
         }
         if change.is_some() {
-            self.models_read = None;
+            self.discovery.expire();
         }
         if change == Some(Change::Up) {
             // It may have been updated meanwhile.
@@ -184,82 +178,6 @@ impl BackendActor {
             why = why.unwrap_or("connections of requests failed"),
             "backend is unhealthy; check that it runs and that its health check url answers 2xx"
         );
-    }
-
-    fn read_models(&mut self, ctx: &mut Context<Self>) {
-        let now = SystemTime::now();
-        let fresh =
-            self.models_read.is_some_and(|at| now.duration_since(at).is_ok_and(|age| age < MODELS_INTERVAL));
-        if fresh || !self.health.view().is_healthy() {
-            return;
-        }
-        self.models_read = Some(now);
-        let target = self.handle.view().target_id();
-        let reading = probe::models(&self.config);
-        ctx.spawn(reading.into_actor(self).map(move |result, actor, _| match result {
-            Ok(models) if actor.handle.view().target_id() == target => actor.handle.publish_models(models),
-            Ok(_) => {}
-            Err(e) => {
-                tracing::debug!(backend = %actor.handle.id(), error = %e, "the list of models was not read");
-            }
-        }));
-        if self.config.api_format == ApiFormat::Ollama {
-            self.read_version(ctx);
-        }
-    }
-
-    /// Reads which version of Ollama this is: which APIs it speaks follows from it.
-    fn read_version(&mut self, ctx: &mut Context<Self>) {
-        let target = self.handle.view().target_id();
-        let reading = probe::version(&self.config, self.settings.timeout);
-        ctx.spawn(reading.into_actor(self).map(move |result, actor, _| match result {
-            Ok(version) if actor.handle.view().target_id() == target => actor.handle.publish_version(version),
-            Ok(_) => {}
-            Err(e) => tracing::debug!(backend = %actor.handle.id(), error = %e, "the version was not read"),
-        }));
-    }
-}
-
-impl BackendActor {
-    /// Reads which models are in memory, at once or after the pause since the last time.
-    fn look_into_memory(&mut self, ctx: &mut Context<Self>) {
-        if self.next_look.is_some() {
-            return;
-        }
-        let age = self.memory_asked_at.map_or(MEMORY_PAUSE, |at| at.elapsed());
-        let left = MEMORY_PAUSE.saturating_sub(age);
-        if left.is_zero() {
-            return self.read_memory(ctx);
-        }
-        self.next_look = Some(ctx.run_later(left, |actor, ctx| {
-            actor.next_look = None;
-            actor.read_memory(ctx);
-        }));
-    }
-
-    /// Reads which models are in memory; at most one such request is under way.
-    fn read_memory(&mut self, ctx: &mut Context<Self>) {
-        let is_ollama = self.config.api_format == ApiFormat::Ollama;
-        if self.memory_being_read || !is_ollama || !self.health.view().is_healthy() {
-            return;
-        }
-        self.memory_being_read = true;
-        let target = self.handle.view().target_id();
-        let asked_at = Instant::now();
-        self.memory_asked_at = Some(asked_at);
-        let reading = probe::memory(&self.config, self.settings.timeout);
-        ctx.spawn(reading.into_actor(self).map(move |result, actor, _| {
-            actor.memory_being_read = false;
-            match result {
-                Ok(listed) if actor.handle.view().target_id() == target => {
-                    actor.handle.publish_residency(|known| known.with_listed(listed.clone(), asked_at));
-                }
-                Ok(_) => {}
-                Err(e) => {
-                    tracing::debug!(backend = %actor.handle.id(), error = %e, "the models in memory were not read");
-                }
-            }
-        }));
     }
 }
 
@@ -282,13 +200,17 @@ impl Handler<Configure> for BackendActor {
         let probed_otherwise = moved
             || (&config.health_check_url, config.health_check_method, config.active)
                 != (&self.config.health_check_url, self.config.health_check_method, self.config.active);
+        let is_other_api = config.api_format != self.config.api_format;
         let reactivated = config.active && !self.config.active;
         self.config = config;
         if moved || reactivated {
             // What was known is of another server, or of another time.
             tracing::info!(backend = %self.handle.id(), moved, reactivated, "health starts anew");
             self.health = Health::new(now());
-            self.models_read = None;
+            self.discovery.forget();
+        }
+        if is_other_api {
+            self.discovery.forget();
         }
         self.handle.publish_config(&self.config, self.health.view(), self.health.has_verdict());
         if probed_otherwise {
@@ -312,15 +234,9 @@ impl Handler<Look> for BackendActor {
 
     fn handle(&mut self, look: Look, ctx: &mut Context<Self>) {
         match look {
-            Look::AtModels => {
-                // Not more often than probes go there: a client may ask for missing models all day.
-                let age = self.models_read.and_then(|at| SystemTime::now().duration_since(at).ok());
-                if age.is_none_or(|age| age >= self.settings.interval) {
-                    self.models_read = None;
-                    self.read_models(ctx);
-                }
-            }
+            Look::AtModels => self.doubt_models(ctx),
             Look::IntoMemory => self.look_into_memory(ctx),
+            Look::Anew => self.refresh(ctx),
         }
     }
 }

@@ -8,13 +8,14 @@ use ollamaflow_protocol::catalog::Catalog;
 use ollamaflow_protocol::host::HostIndex;
 use ollamaflow_protocol::id::{BackendId, FrontendId};
 
-use super::backend::BackendHandle;
+use super::backend::{BackendHandle, KnownCapabilities};
 use super::frontend::FrontendHandle;
 
 /// Published state of all actors. Reading takes no lock.
 #[derive(Debug, Default)]
 pub struct Directory {
     current: ArcSwap<Entries>,
+    capabilities: Arc<KnownCapabilities>,
 }
 
 /// One consistent set of handles.
@@ -60,6 +61,11 @@ impl Directory {
         let probed = |id| entries.backends.get(id).is_some_and(|backend| backend.view().has_verdict);
         catalog.frontends.keys().all(|id| entries.frontends.contains_key(id))
             && catalog.backends.iter().all(|(id, backend)| !backend.active || probed(id))
+    }
+
+    /// What models can do, as all backends have told.
+    pub(super) fn capabilities(&self) -> &Arc<KnownCapabilities> {
+        &self.capabilities
     }
 
     pub(super) fn entries(&self) -> Guard<Arc<Entries>> {

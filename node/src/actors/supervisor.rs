@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::fut::wrap_future;
 use actix::prelude::*;
@@ -16,6 +17,9 @@ use super::backend::{BackendActor, BackendHandle, ProbeSettings};
 use super::directory::{Directory, Entries};
 use super::frontend::{FrontendActor, FrontendHandle};
 use crate::catalog::CatalogReader;
+
+/// How often what nobody needs any more is forgotten.
+const TIDYING_INTERVAL: Duration = Duration::from_secs(600);
 
 /// Supervises every other actor of the node.
 pub(super) struct Supervisor {
@@ -50,7 +54,7 @@ impl Supervisor {
                 handle.clone()
             } else {
                 tracing::info!(backend = %id, "backend added");
-                let handle = BackendHandle::new(backend.clone());
+                let handle = BackendHandle::new(backend.clone(), self.directory.capabilities().clone());
                 BackendActor::start(&handle, self.probes.clone());
                 handle
             };
@@ -112,12 +116,23 @@ impl Supervisor {
     }
 }
 
+impl Supervisor {
+    /// Forgets what models can do that no backend has any more.
+    fn tidy(&self) {
+        let running = self.directory.entries();
+        let disks: Vec<_> =
+            running.backends.values().filter_map(|handle| handle.view().disk().cloned()).collect();
+        self.directory.capabilities().retain(disks.iter().map(AsRef::as_ref));
+    }
+}
+
 impl Actor for Supervisor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.reconcile(&self.catalog.current());
         ctx.run_interval(WATCHDOG_INTERVAL, |supervisor, _| supervisor.revive());
+        ctx.run_interval(TIDYING_INTERVAL, |supervisor, _| supervisor.tidy());
         let mut catalog = self.catalog.clone();
         let own = ctx.address().downgrade();
         ctx.spawn(wrap_future(async move {

@@ -6,18 +6,22 @@ use std::time::{Duration, Instant};
 use actix::Addr;
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use ollamaflow_protocol::id::BackendId;
+use ollamaflow_protocol::models::inventory::{Disk, Memory};
 use ollamaflow_protocol::object::{ApiFormat, Backend};
 use ollamaflow_protocol::route::Operation;
+use ollamaflow_protocol::time::Timestamp;
 use ollamaflow_protocol::translate::{Native, Version, native};
 
 use super::breaker::{Admission, BreakerChange, BreakerLimits, BreakerState, Recorded};
+use super::capabilities::{Claim, KnownCapabilities};
 use super::health::HealthView;
 use super::meters::{Meters, Readings};
+use super::refresh::{Covering, Refreshes};
 use super::residency::{Residency, Warmth};
 use super::slots::Slots;
 use super::speech::Speech;
 pub use super::view::BackendView;
-use super::view::{Inventory, is_elsewhere};
+use super::view::is_elsewhere;
 use super::{BackendActor, Configure, ConnectionFailed, Look, Retire};
 
 /// One backend, shared by every part that deals with it. It outlives its actor and its configuration.
@@ -31,6 +35,7 @@ pub struct BackendHandle {
     pub(super) slots: Slots,
     pub(super) meters: Meters,
     speech: Speech,
+    refreshes: Refreshes,
 }
 
 /// What the circuit breaker says to one more request.
@@ -58,15 +63,16 @@ pub struct RunnerNeed<'a> {
 // === impl BackendHandle ===
 
 impl BackendHandle {
-    pub(in crate::actors) fn new(config: Arc<Backend>) -> Arc<Self> {
+    pub(in crate::actors) fn new(config: Arc<Backend>, capabilities: Arc<KnownCapabilities>) -> Arc<Self> {
         let handle = Self {
             id: config.identifier.clone(),
             slots: Slots::default(),
             meters: Meters::default(),
             speech: Speech::default(),
+            refreshes: Refreshes::default(),
             residency: ArcSwap::from_pointee(Residency::default()),
             actor: ArcSwapOption::empty(),
-            view: ArcSwap::from_pointee(BackendView::new(config)),
+            view: ArcSwap::from_pointee(BackendView::new(config, capabilities)),
         };
         Arc::new(handle)
     }
@@ -102,6 +108,31 @@ impl BackendHandle {
     /// The state of the circuit.
     pub(in crate::actors) fn breaker(&self, now: Instant) -> BreakerState {
         self.meters.breaker.state(now)
+    }
+
+    // --- its inventory
+
+    /// Has the backend's models on disk and in memory read anew, and returns when that is published: after a change that
+    /// this node has made. Returns whether a newer inventory of the disk is there: the backend may not answer, or not
+    /// within 10 seconds. Many who ask at once cost two readings at most.
+    pub async fn refresh_inventory(&self) -> bool {
+        self.refreshes
+            .ask(|| self.actor.load().as_ref().is_some_and(|actor| actor.try_send(Look::Anew).is_ok()))
+            .await
+    }
+
+    /// Waits until the models of the backend were read for the first time: for `patience` at most, and not at all if it
+    /// is down or has just failed to tell them.
+    pub async fn first_inventory(&self, patience: Duration) {
+        let is_hopeless = {
+            let view = self.view();
+            view.disk().is_some() || (view.has_verdict && !view.health.is_healthy())
+        };
+        let patience = self.refreshes.patience(patience, Instant::now());
+        if !is_hopeless && !patience.is_zero() {
+            // Whatever comes of it is in the view.
+            let _ = actix_rt::time::timeout(patience, self.refresh_inventory()).await;
+        }
     }
 
     // --- what requests report
@@ -251,6 +282,8 @@ impl BackendHandle {
     }
 
     pub(super) fn attach(&self, actor: Addr<BackendActor>) {
+        // What the one before has been told is lost.
+        self.refreshes.heard();
         self.actor.store(Some(Arc::new(actor)));
     }
 
@@ -262,8 +295,40 @@ impl BackendHandle {
         });
     }
 
-    pub(super) fn publish_models(&self, models: Vec<String>) {
-        self.update(|view| view.inventory = Some(Arc::new(Inventory::new(models))));
+    pub(super) fn publish_disk(&self, disk: Arc<Disk>, at: Timestamp) {
+        self.update(|view| view.take_disk(disk, at));
+    }
+
+    pub(super) fn publish_memory(&self, memory: Arc<Memory>, at: Timestamp) {
+        self.update(|view| view.take_memory(memory, at));
+    }
+
+    /// The memory of a backend whose list of models is that as well has not changed.
+    pub(super) fn confirm_memory(&self, format: ApiFormat, at: Timestamp) {
+        let memory = self.view.load().memory().filter(|_| format == ApiFormat::OpenAI).cloned();
+        if let Some(memory) = memory {
+            self.publish_memory(memory, at);
+        }
+    }
+
+    /// Models whose capabilities are to be asked for now, see [`KnownCapabilities::claim`]; `None` without any.
+    pub(super) fn claim_capabilities(&self, most: usize, turn: usize) -> Option<Claim> {
+        let view = self.view.load();
+        let claim = view.claim_capabilities(most, turn)?;
+        (!claim.models().is_empty()).then_some(claim)
+    }
+
+    /// The actor has been told that somebody waits for a reading.
+    pub(super) fn heard_of_reading(&self) {
+        self.refreshes.heard();
+    }
+
+    pub(super) fn begin_reading(&self, now: Instant) -> Covering {
+        self.refreshes.begin(now)
+    }
+
+    pub(super) fn end_reading(&self, covering: Covering, published: bool, now: Instant) {
+        self.refreshes.end(covering, published, now);
     }
 
     pub(super) fn publish_version(&self, version: Option<Version>) {

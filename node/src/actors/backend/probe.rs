@@ -1,19 +1,20 @@
 //! The I/O of health checks and model discovery, by `awc`: control traffic, where its costs do not matter.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use awc::error::{PayloadError, SendRequestError};
 use awc::http::Method;
 use awc::{Client, Connector};
 use bytes::Bytes;
-use ollamaflow_protocol::model::canonical;
-use ollamaflow_protocol::object::{Backend, HealthCheckMethod, Secret};
+use ollamaflow_protocol::models::inventory::{Capabilities, Disk, InventoryError, Memory};
+use ollamaflow_protocol::object::{ApiFormat, Backend, HealthCheckMethod, Secret};
+use ollamaflow_protocol::time::Timestamp;
 use ollamaflow_protocol::translate::Version;
 use serde::Deserialize;
+use serde_json::json;
 
-use super::models;
-use super::residency::{Listed, parse_ps};
 use crate::upstream::{TlsError, tls_config};
 
 /// Largest answer that is read: a long list of models.
@@ -41,6 +42,10 @@ pub(super) enum ProbeError {
     Body(#[from] PayloadError),
     #[error("the answer cannot be read: {0}")]
     Unreadable(#[from] serde_json::Error),
+    #[error(transparent)]
+    Inventory(#[from] InventoryError),
+    #[error("the list of models could not be read: its thread has ended")]
+    Interrupted,
 }
 
 // === impl Prober ===
@@ -56,16 +61,65 @@ impl Prober {
             HealthCheckMethod::Get => Method::GET,
             HealthCheckMethod::Head => Method::HEAD,
         };
-        let exchange = exchange(config, method, &config.health_check_url, self.timeout);
+        let exchange = exchange(config, method, &config.health_check_url, Bytes::new(), self.timeout);
         async { exchange.await.map(|_| ()) }
     }
 }
 
-/// The names of the backend's models.
-pub(super) fn models(config: &Backend) -> impl Future<Output = Result<Vec<String>, ProbeError>> + 'static {
+/// A list of models as the backend has sent it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct List {
+    format: ApiFormat,
+    body: Bytes,
+}
+
+/// What was read of a backend's list.
+pub(super) struct Listed {
+    /// For comparison with the next one.
+    pub(super) list: List,
+    /// What is on the disk; `None` if the list is the same as before.
+    pub(super) disk: Option<Arc<Disk>>,
+}
+
+/// The backend's models. `last` is the list that was read before.
+pub(super) fn models(
+    config: &Backend,
+    last: Option<List>,
+) -> impl Future<Output = Result<Listed, ProbeError>> + 'static {
     let format = config.api_format;
-    let exchange = exchange(config, Method::GET, models::path(format), MODELS_TIMEOUT);
-    async move { Ok(models::names(format, &exchange.await?)?) }
+    let path = if format == ApiFormat::OpenAI { "/v1/models" } else { "/api/tags" };
+    let exchange = exchange(config, Method::GET, path, Bytes::new(), MODELS_TIMEOUT);
+    async move {
+        let list = List { format, body: exchange.await? };
+        if last.is_some_and(|last| last == list) {
+            return Ok(Listed { list, disk: None });
+        }
+        // Thousands of models take longer than others on this thread can wait.
+        let body = list.body.clone();
+        let reading = actix_rt::task::spawn_blocking(move || Disk::read(format, &body));
+        let disk = reading.await.map_err(|_| ProbeError::Interrupted)??;
+        Ok(Listed { list, disk: Some(Arc::new(disk)) })
+    }
+}
+
+// === impl List ===
+
+impl List {
+    /// What a backend of OpenAI's API has in memory; `None` for others, which have a list of that.
+    pub(super) fn memory(&self, now: Timestamp) -> Option<Result<Memory, InventoryError>> {
+        (self.format == ApiFormat::OpenAI).then(|| Memory::of_list(&self.body, now))
+    }
+}
+
+/// What the model of this name can do; `None` if the backend's release does not tell.
+pub(super) fn capabilities(
+    config: &Backend,
+    model: &str,
+    timeout: Duration,
+) -> impl Future<Output = Result<Option<Capabilities>, ProbeError>> + 'static {
+    let question = Bytes::from(json!({ "model": model }).to_string());
+    let exchange = exchange(config, Method::POST, "/api/show", question, timeout);
+    async move { Ok(Capabilities::of_show(&exchange.await?)?) }
 }
 
 /// The version of an Ollama; `None` if it tells none that can be compared.
@@ -77,7 +131,7 @@ pub(super) fn version(
     struct Answer {
         version: String,
     }
-    let exchange = exchange(config, Method::GET, "/api/version", timeout);
+    let exchange = exchange(config, Method::GET, "/api/version", Bytes::new(), timeout);
     async move {
         let answer: Answer = serde_json::from_slice(&exchange.await?)?;
         Ok(answer.version.parse().ok())
@@ -88,15 +142,9 @@ pub(super) fn version(
 pub(super) fn memory(
     config: &Backend,
     timeout: Duration,
-) -> impl Future<Output = Result<Vec<Listed>, ProbeError>> + 'static {
-    let exchange = exchange(config, Method::GET, "/api/ps", timeout);
-    async move {
-        let mut listed = parse_ps(&exchange.await?)?;
-        for model in &mut listed {
-            model.model = canonical(&model.model);
-        }
-        Ok(listed)
-    }
+) -> impl Future<Output = Result<Memory, ProbeError>> + 'static {
+    let exchange = exchange(config, Method::GET, "/api/ps", Bytes::new(), timeout);
+    async move { Ok(Memory::read(&exchange.await?)?) }
 }
 
 /// One control request; the whole body of a 2xx answer, so that the server sees a whole exchange too.
@@ -104,12 +152,19 @@ fn exchange(
     config: &Backend,
     method: Method,
     path: &str,
+    body: Bytes,
     limit: Duration,
 ) -> impl Future<Output = Result<Bytes, ProbeError>> + 'static {
     let request = request(config, method, path, limit);
     async move {
         let exchange = async {
-            let mut response = request?.send().await?;
+            let request = request?;
+            let sent = if body.is_empty() {
+                request.send()
+            } else {
+                request.content_type("application/json").send_body(body)
+            };
+            let mut response = sent.await?;
             let status = response.status();
             if !status.is_success() {
                 return Err(ProbeError::Status(status.as_u16()));

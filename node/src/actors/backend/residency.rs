@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use serde::Deserialize;
+use ollamaflow_protocol::models::inventory::Memory;
 
 /// Most models that are remembered for one backend; the oldest go first.
 const MOST_RESIDENTS: usize = 64;
@@ -34,7 +34,7 @@ pub(in crate::actors) struct Resident {
 /// A model as `/api/ps` lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::actors) struct Listed {
-    /// Its name, which is to be made canonical.
+    /// Its canonical name.
     pub(in crate::actors) model: String,
     /// Its context, in tokens.
     pub(in crate::actors) context_length: Option<u64>,
@@ -160,40 +160,22 @@ impl Residency {
     }
 }
 
-/// Reads the body of `/api/ps`. The names are as listed.
-///
-/// # Errors
-/// It is no such list.
-pub(in crate::actors) fn parse_ps(body: &[u8]) -> Result<Vec<Listed>, serde_json::Error> {
-    #[derive(Deserialize)]
-    struct Ps {
-        #[serde(default)]
-        models: Option<Vec<Running>>,
-    }
-    #[derive(Deserialize)]
-    struct Running {
-        #[serde(default)]
-        name: Option<String>,
-        #[serde(default)]
-        model: Option<String>,
-        #[serde(default)]
-        size: Option<u64>,
-        #[serde(default)]
-        context_length: Option<u64>,
-    }
-    let ps: Ps = serde_json::from_slice(body)?;
-    let listed = ps.models.unwrap_or_default().into_iter().take(MOST_RESIDENTS).filter_map(|running| {
-        let model = running.model.or(running.name)?;
+/// The models of a list.
+pub(in crate::actors) fn listed(memory: &Memory) -> Vec<Listed> {
+    let models = memory.models().iter().take(MOST_RESIDENTS).map(|model| Listed {
+        model: model.canonical.clone(),
         // Old versions of Ollama do not tell the context, or tell 0 of it.
-        let context_length = running.context_length.filter(|length| *length > 0);
-        Some(Listed { model, context_length, size: running.size.unwrap_or(0) })
+        context_length: Some(model.context_length).filter(|length| *length > 0),
+        size: model.size,
     });
-    Ok(listed.collect())
+    models.collect()
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use bytes::Bytes;
 
     use super::*;
 
@@ -202,15 +184,12 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_read_leniently() {
+    fn a_context_of_zero_is_none() {
         let body =
-            br#"{"models":[{"name":"a:latest","model":"a:latest","size":5,"context_length":4096,"x":1},
-            {"name":"b:7b","size":null,"context_length":0},{"size":1}]}"#;
+            br#"{"models":[{"name":"A","model":"A:latest","size":5,"context_length":4096},{"name":"b:7b"}]}"#;
+        let memory = Memory::read(&Bytes::from_static(body)).unwrap();
         let b = Listed { model: "b:7b".to_owned(), context_length: None, size: 0 };
-        assert_eq!(parse_ps(body).unwrap(), [Listed { size: 5, ..listed("a:latest", 4096) }, b]);
-        assert!(parse_ps(br#"{"models":null}"#).unwrap().is_empty());
-        assert!(parse_ps(b"{}").unwrap().is_empty());
-        assert!(parse_ps(b"7").is_err());
+        assert_eq!(super::listed(&memory), [Listed { size: 5, ..listed("a:latest", 4096) }, b]);
     }
 
     #[test]

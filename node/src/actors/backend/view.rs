@@ -1,15 +1,18 @@
 //! A backend as its actor publishes it: read by every request, replaced as a whole.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
-use ollamaflow_protocol::model::{canonical, same_model};
+use ollamaflow_protocol::model::canonical;
+use ollamaflow_protocol::models::inventory::{CapabilityCache, Disk, Memory};
 use ollamaflow_protocol::object::Backend;
 use ollamaflow_protocol::route::Kind;
+use ollamaflow_protocol::time::Timestamp;
 use ollamaflow_protocol::translate::Version;
 use serde_json::{Map, Value};
 
+use super::capabilities::{Claim, KnownCapabilities};
 use super::health::HealthView;
+use super::inventory::Inventory;
 use crate::clock::now;
 use crate::upstream::{Target, TargetError, TlsError, tls_config};
 
@@ -22,20 +25,15 @@ pub struct BackendView {
     pub health: HealthView,
     /// Whether probes have found out about its health yet.
     pub has_verdict: bool,
-    /// Its models; `None` until they were read.
-    pub inventory: Option<Arc<Inventory>>,
     /// Which Ollama it is; `None` until that was read, for other engines, and if it does not say.
     pub version: Option<Version>,
+    /// Its models, and when they were last read.
+    inventory: Option<(Arc<Inventory>, Timestamp)>,
+    /// What it has in memory, and when that was last read.
+    memory: Option<(Arc<Memory>, Timestamp)>,
+    capabilities: Arc<KnownCapabilities>,
     pinned_models: PinnedModels,
     target: Result<Arc<Target>, Arc<AddressError>>,
-}
-
-/// The models on the disk of a backend.
-#[derive(Debug, Default)]
-pub struct Inventory {
-    /// Names as it lists them.
-    pub names: Vec<String>,
-    canonical: HashSet<String>,
 }
 
 /// Canonical names of the models that pinned properties force on requests.
@@ -60,7 +58,7 @@ pub enum AddressError {
 
 impl BackendView {
     /// A backend of which nothing is known yet.
-    pub(super) fn new(config: Arc<Backend>) -> Self {
+    pub(super) fn new(config: Arc<Backend>, capabilities: Arc<KnownCapabilities>) -> Self {
         Self {
             target: target(&config),
             pinned_models: PinnedModels::of(
@@ -70,6 +68,8 @@ impl BackendView {
             health: HealthView::Unhealthy(now()),
             has_verdict: false,
             inventory: None,
+            memory: None,
+            capabilities,
             version: None,
             config,
         }
@@ -80,6 +80,7 @@ impl BackendView {
         if is_elsewhere(&self.config, config) {
             self.target = target(config);
             self.inventory = None;
+            self.memory = None;
         }
         if is_elsewhere(&self.config, config) || self.config.api_format != config.api_format {
             self.version = None;
@@ -106,31 +107,61 @@ impl BackendView {
 
     /// Whether the backend has the model of this canonical name; `None` if its models are not known.
     pub fn has_model(&self, model: &str) -> Option<bool> {
-        self.inventory.as_ref().map(|inventory| inventory.canonical.contains(model))
+        self.inventory.as_ref().map(|(inventory, _)| inventory.has(model))
     }
 
     /// How the backend itself spells the model that a client names so; `None` if the client spells it so, too, or the
     /// backend is not known to have it.
     pub fn spelling(&self, model: &str) -> Option<&str> {
-        let inventory = self.inventory.as_ref()?;
-        if inventory.names.iter().any(|name| name == model)
-            || !inventory.canonical.contains(&canonical(model))
-        {
-            return None;
-        }
-        inventory.names.iter().map(String::as_str).find(|name| same_model(name, model))
+        self.inventory.as_ref()?.0.spelling(model)
+    }
+
+    /// What it has on its disk; `None` until that was read. It stays while the backend is down. The same `Arc` means the
+    /// same models.
+    pub fn disk(&self) -> Option<&Arc<Disk>> {
+        self.inventory.as_ref().map(|(inventory, _)| inventory.disk())
+    }
+
+    /// When the disk was last read.
+    pub fn disk_read_at(&self) -> Option<Timestamp> {
+        self.inventory.as_ref().map(|(_, at)| *at)
+    }
+
+    /// What it has in memory; `None` until that was read. It stays while the backend is down.
+    pub fn memory(&self) -> Option<&Arc<Memory>> {
+        self.memory.as_ref().map(|(memory, _)| memory)
+    }
+
+    /// When the memory was last read.
+    pub fn memory_read_at(&self) -> Option<Timestamp> {
+        self.memory.as_ref().map(|(_, at)| *at)
+    }
+
+    /// What models can do, by the digests of all backends of this node.
+    pub fn capabilities(&self) -> Arc<CapabilityCache> {
+        self.capabilities.known()
+    }
+
+    pub(super) fn claim_capabilities(&self, most: usize, turn: usize) -> Option<Claim> {
+        Some(self.capabilities.claim(self.disk()?, most, turn))
+    }
+
+    /// Takes what was read of the disk at `at`. What has not changed stays the same value, so that whatever was made from
+    /// it need not be made again.
+    pub(super) fn take_disk(&mut self, disk: Arc<Disk>, at: Timestamp) {
+        let known = self.inventory.take().map(|(known, _)| known);
+        let unchanged = known.filter(|known| Arc::ptr_eq(known.disk(), &disk) || **known.disk() == *disk);
+        self.inventory = Some((unchanged.unwrap_or_else(|| Arc::new(Inventory::new(disk))), at));
+    }
+
+    /// Takes what was read of the memory at `at`, likewise.
+    pub(super) fn take_memory(&mut self, memory: Arc<Memory>, at: Timestamp) {
+        let known = self.memory.take().map(|(known, _)| known);
+        self.memory = Some((known.filter(|known| **known == *memory).unwrap_or(memory), at));
     }
 
     pub(super) fn target_id(&self) -> Option<u64> {
         self.target.as_ref().ok().map(|target| target.id())
-    }
-}
-
-// === impl Inventory ===
-
-impl Inventory {
-    pub(super) fn new(names: Vec<String>) -> Self {
-        Self { canonical: names.iter().map(|name| canonical(name)).collect(), names }
     }
 }
 
