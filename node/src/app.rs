@@ -16,13 +16,14 @@ use actix_web::{App, web};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use self::stop::{StopSignals, Stopping};
-use crate::actors::{Actors, Directory, ProbeSettings};
+use crate::actors::{Actors, ProbeSettings};
 use crate::admin::{self, AdminState, Authority, Readiness};
 use crate::catalog::CatalogPublisher;
 use crate::cluster::{PeerTlsError, SecretError, StartError};
-use crate::gateway::{self, Closing, Gateway, GatewaySettings};
+use crate::gateway::{self, Closing, Gateway, GatewaySettings, Shared};
 use crate::listener::{self, ListenerSettings};
 use crate::media::{Fetcher, Limits, Media};
+use crate::models::Claims;
 use crate::settings::{ListenTarget, Loaded, Settings};
 use crate::telemetry;
 use crate::upstream::{Client, ClientSettings};
@@ -86,23 +87,30 @@ async fn run(loaded: Loaded) -> Result<(), AppError> {
     let actors = Actors::start(catalog, probe_settings(settings)).await;
     actix_web::rt::spawn(clustering::publish(cluster.clone(), publisher));
     let readiness = Readiness::new();
-    let gateway = gateway_settings(settings, clients.are_local());
+    let shared = Shared {
+        directory: actors.directory(),
+        settings: gateway_settings(settings, clients.are_local()),
+        cluster: cluster.clone(),
+        claims: Claims::start(cluster.clone()),
+        tally: Arc::default(),
+        lists: Arc::default(),
+    };
     let state = web::Data::new(AdminState {
         cluster: cluster.clone(),
         directory: actors.directory(),
         readiness: readiness.clone(),
         authority: Authority::new(&settings.admin_bearer_tokens),
-        gateway: gateway.clone(),
-        tally: Arc::default(),
+        gateway: shared.settings.clone(),
+        tally: shared.tally.clone(),
         read_timeout: settings.webserver.io.read_timeout(),
         default_headers: default_headers(settings),
     });
     let (addresses, admin_addresses) =
         (clients.addresses.clone(), admins.as_ref().map(|it| it.addresses.clone()));
     let (closer, closing) = gateway::closing();
-    let server = serve_clients(settings, clients, actors.directory(), &state, &closing, admins.is_none())?;
+    let server = serve_clients(settings, clients, &shared, &state, &closing, admins.is_none())?;
     let admin_server =
-        admins.map(|listeners| serve_admins(settings, listeners, &state, &closing)).transpose()?;
+        admins.map(|listeners| serve_admins(settings, listeners, &shared, &state, &closing)).transpose()?;
     // Whoever reads that the node listens may send it a signal at once.
     let hangups = hangup::signals().map_err(AppError::Signals)?;
     let stop_signals = StopSignals::install().map_err(AppError::Signals)?;
@@ -157,22 +165,20 @@ impl Listeners {
 fn serve_clients(
     settings: &Settings,
     listeners: Listeners,
-    directory: Arc<Directory>,
+    shared: &Shared,
     state: &web::Data<AdminState>,
     closing: &Closing,
     has_admin: bool,
 ) -> Result<Server, AppError> {
     let workers = settings.webserver.worker_count();
-    let (gateway, client) = (state.gateway.clone(), client_settings(settings));
-    let (state, tally, closing) = (state.clone(), state.tally.clone(), closing.clone());
+    let (shared, client) = (shared.clone(), client_settings(settings));
+    let (state, closing) = (state.clone(), closing.clone());
     let media = Media::new(Limits::default());
     let server = listener::serve(listeners.sockets, &listener_settings(settings, workers), move || {
         // Runs once on each worker thread: the upstream client and its connections belong to that thread.
-        let (client, tally) = (Client::new(&client), tally.clone());
+        let client = Client::new(&client);
         let fetcher = Fetcher::new(media.clone());
-        let (directory, cluster) = (directory.clone(), state.cluster.clone());
-        let gateway =
-            Gateway::new(directory, gateway.clone(), client, fetcher, cluster, tally, closing.clone());
+        let gateway = Gateway::new(shared.clone(), client, fetcher, closing.clone());
         let app = App::new().service(admin::probes(state.clone()));
         let app = if has_admin { app.service(admin::service(state.clone())) } else { app };
         app.default_service(gateway.into_service())
@@ -184,19 +190,19 @@ fn serve_clients(
 fn serve_admins(
     settings: &Settings,
     listeners: Listeners,
+    shared: &Shared,
     state: &web::Data<AdminState>,
     closing: &Closing,
 ) -> Result<Server, AppError> {
-    let (gateway, client) = (state.gateway.clone(), client_settings(settings));
+    // No frontend is known here, so nothing is carried to a backend, nor counted.
+    let nobody = Shared { directory: Arc::default(), tally: Arc::default(), ..shared.clone() };
+    let client = client_settings(settings);
     let (state, closing) = (state.clone(), closing.clone());
     let media = Media::new(Limits::default());
     let server = listener::serve(listeners.sockets, &listener_settings(settings, ADMIN_WORKERS), move || {
-        // No frontend is known here, so nothing is carried to a backend.
         let client = Client::new(&client);
         let fetcher = Fetcher::new(media.clone());
-        let (cluster, closing) = (state.cluster.clone(), closing.clone());
-        let gateway =
-            Gateway::new(Arc::default(), gateway.clone(), client, fetcher, cluster, Arc::default(), closing);
+        let gateway = Gateway::new(nobody.clone(), client, fetcher, closing.clone());
         App::new()
             .service(admin::probes(state.clone()))
             .service(admin::service(state.clone()))

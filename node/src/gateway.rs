@@ -16,6 +16,7 @@ mod ingress;
 mod intake;
 mod local;
 mod manage;
+mod merged;
 mod origin;
 mod patience;
 mod preview;
@@ -52,12 +53,14 @@ use crate::actors::{Directory, Moment};
 use crate::cluster::Cluster;
 use crate::listener::{Connection, Keeping};
 use crate::media::Fetcher;
+use crate::models::Claims;
 use crate::upstream;
 
 pub use self::closing::{Closer, Closing, closing};
 pub(crate) use self::cors::preflight;
 pub(crate) use self::identity::RequestId;
 pub(crate) use self::manage::{Outlook as ManageOutlook, outlook as manage_outlook};
+pub use self::merged::Lists;
 pub(crate) use self::origin::client_key;
 pub(crate) use self::preview::{Outlook, Preview};
 pub(crate) use self::respond::finish;
@@ -81,6 +84,23 @@ pub struct GatewaySettings {
     pub is_local: bool,
 }
 
+/// What all workers share.
+#[derive(Clone)]
+pub struct Shared {
+    /// The live state.
+    pub directory: Arc<Directory>,
+    /// What the settings say.
+    pub settings: Arc<GatewaySettings>,
+    /// What the nodes agree on.
+    pub cluster: Cluster,
+    /// Who works on which model at which backend.
+    pub claims: Claims,
+    /// How requests ended.
+    pub tally: Arc<Tally>,
+    /// The merged lists of models.
+    pub lists: Arc<Lists>,
+}
+
 /// What one worker needs to carry requests.
 pub struct Gateway {
     directory: Arc<Directory>,
@@ -89,24 +109,20 @@ pub struct Gateway {
     fetcher: Fetcher,
     /// What the nodes agree on: which models frontends require.
     cluster: Cluster,
+    /// Who works on which model at which backend.
+    claims: Claims,
     tally: Arc<Tally>,
+    lists: Arc<Lists>,
 }
 
 // === impl Gateway ===
 
 impl Gateway {
     /// One per worker thread, made on that thread, in its runtime.
-    pub fn new(
-        directory: Arc<Directory>,
-        settings: Arc<GatewaySettings>,
-        upstream: upstream::Client,
-        fetcher: Fetcher,
-        cluster: Cluster,
-        tally: Arc<Tally>,
-        closing: Closing,
-    ) -> Self {
+    pub fn new(shared: Shared, upstream: upstream::Client, fetcher: Fetcher, closing: Closing) -> Self {
         closing.listen();
-        Self { directory, settings, upstream, fetcher, cluster, tally }
+        let Shared { directory, settings, cluster, claims, tally, lists } = shared;
+        Self { directory, settings, upstream, fetcher, cluster, claims, tally, lists }
     }
 
     /// The service for every path that is not the admin API's.
@@ -223,7 +239,7 @@ impl Gateway {
         {
             return Ok(manage::answer(request, admitted, answer, counted));
         }
-        if local::is_answered_here(admitted.operation, &admitted.frontend) {
+        if local::is_answered_here(admitted.operation) {
             let answer = local::answer(admitted, &received.body)?;
             if let Some(counted) = counted {
                 counted.end(End::Complete);
@@ -237,6 +253,14 @@ impl Gateway {
             .then(|| admitted.origin.client_key(request, &self.settings.sticky_headers));
         let (frontend, operation) = (&admitted.frontend, admitted.operation);
         let query = query(request, frontend, operation, &received.facts, client.as_ref());
+        if merged::is_answered_here(operation, request.method(), frontend, &query) {
+            let answer = merged::answer(&self.lists, request, admitted, &query).await?;
+            let is_error = answer.status().is_client_error();
+            if let Some(mut counted) = counted.take() {
+                counted.end(if is_error { End::Error } else { End::Complete });
+            }
+            return Ok(answer);
+        }
         let translating = Translating::new(&self.fetcher, received.facts.model.as_deref());
         let attempts = Attempts {
             client: &self.upstream,

@@ -2,7 +2,7 @@
 //! as one server would.
 //!
 //! ```text
-//! permission -> targets -> body (change, residence) -> call, at each target -> merged | everywhere | upload -> one answer
+//! permission -> targets -> body (change, residence) -> call, at each target -> progress | everywhere | upload -> one answer
 //!                                                                \-> wishes: what the frontend requires from then on
 //! ```
 //!
@@ -16,8 +16,8 @@
 mod call;
 mod everywhere;
 mod holders;
-mod merged;
 mod outlook;
+mod progress;
 mod refusal;
 mod residence;
 mod roll;
@@ -39,6 +39,7 @@ use ollamaflow_protocol::models::wishes::forbidding;
 use ollamaflow_protocol::route::Operation;
 
 pub(crate) use self::outlook::{Outlook, outlook};
+use self::progress::Pull;
 pub(super) use self::refusal::ManageError;
 use self::roll::Roll;
 use self::stream::Stream;
@@ -175,8 +176,8 @@ impl Managing<'_> {
         match change {
             Change::Pull { model } => {
                 trace.attempts_at(targets.sites.len(), EACH);
-                let wish = (!targets.is_narrowed).then(|| (self.wishes(), model));
-                Ok(self.merged(targets, &body, streams, wish).await)
+                let wishes = (!targets.is_narrowed).then(|| self.wishes());
+                Ok(self.merged(targets, &body, streams, Some(Pull { model, wishes })).await)
             }
             Change::Create { from, blobs, .. } => {
                 let targets = self.able_to_create(targets, from.as_deref(), &blobs).await?;

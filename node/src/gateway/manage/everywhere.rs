@@ -132,6 +132,7 @@ impl Answered {
 impl Site {
     /// Has the backend's models looked at anew, so that the next list shows what was changed.
     pub(super) async fn look_again(&self) {
-        self.backend.models_changed();
+        // If it does not answer, the list will show it when it does.
+        let _ = self.backend.refresh_inventory().await;
     }
 }

@@ -5,13 +5,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use actix_web::body::{BodySize, MessageBody};
+use actix_web::rt::spawn;
+use actix_web::rt::task::JoinHandle;
 use bytes::Bytes;
-use futures_util::future::{LocalBoxFuture, poll_fn};
+use futures_util::future::poll_fn;
 use ollamaflow_protocol::id::BackendId;
 use ollamaflow_protocol::models::progress::Outcome;
 use tokio::sync::mpsc;
 
-use super::merged::stopped;
+use super::progress::stopped;
 use crate::gateway::closing::{self, Place};
 use crate::gateway::tally::{Counted, End};
 
@@ -22,10 +24,14 @@ pub(super) enum Piece {
     Whole { outcome: Outcome, unrecorded: Option<String>, roll: Vec<(BackendId, &'static str)> },
 }
 
-/// A response body that drives the run as fast as the client takes what comes of it. Dropping it ends the run.
+/// A task that ends when this is dropped.
+struct Task(JoinHandle<()>);
+
+/// A response body of what a run gives. Dropping it ends the run.
+///
+/// The run is a task of its own: a claim has to be renewed, however slowly the client reads.
 pub(super) struct Stream {
-    /// `None` once it has ended.
-    run: Option<LocalBoxFuture<'static, ()>>,
+    run: Option<Task>,
     out: mpsc::Receiver<Piece>,
     held: Option<Piece>,
     has_ended: bool,
@@ -37,9 +43,9 @@ pub(super) struct Stream {
 // === impl Stream ===
 
 impl Stream {
-    /// The pieces that `run` puts into the other end of `out`.
-    pub(super) fn new(run: LocalBoxFuture<'static, ()>, out: mpsc::Receiver<Piece>) -> Self {
-        let (run, place) = (Some(run), Place::default());
+    /// Begins the run, which puts its pieces into the other end of `out`.
+    pub(super) fn begin(run: impl Future<Output = ()> + 'static, out: mpsc::Receiver<Piece>) -> Self {
+        let (run, place) = (Some(Task(spawn(run))), Place::default());
         Self { run, out, held: None, has_ended: false, counted: None, place }
     }
 
@@ -63,17 +69,7 @@ impl Stream {
         if let Some(piece) = self.held.take() {
             return Poll::Ready(Some(piece));
         }
-        loop {
-            if let Poll::Ready(piece) = self.out.poll_recv(cx) {
-                return Poll::Ready(piece);
-            }
-            let Some(run) = &mut self.run else { return Poll::Pending };
-            match run.as_mut().poll(cx) {
-                Poll::Ready(()) => self.run = None,
-                // What it has put there wakes this task; so nothing is missed.
-                Poll::Pending => return Poll::Pending,
-            }
-        }
+        self.out.poll_recv(cx)
     }
 
     fn end(&mut self, end: End) {
@@ -83,6 +79,12 @@ impl Stream {
             counted.end(end);
         }
         self.counted = None;
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 use ollamaflow_protocol::cluster::{ClusterState, Command, Precondition, Rejection};
 use ollamaflow_protocol::id::FrontendId;
 use ollamaflow_protocol::model::same_model;
-use ollamaflow_protocol::models::satisfies;
 use ollamaflow_protocol::models::wishes::{TooManyWishes, with_wish, without_wish};
 use ollamaflow_protocol::object::Frontend;
 use tokio::time::sleep;

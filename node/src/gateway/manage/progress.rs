@@ -1,13 +1,21 @@
 //! Pulling, pushing and creating: many streams of progress, told as one.
 //!
-//! Each call hands its pieces over one at a time, and is not polled while the client does not take what was made of them:
-//! so a slow client slows the backends, and nothing grows here. Dropping the run drops all calls.
+//! Each call hands its pieces over one at a time, and waits while the client does not take what was made of them: so a slow
+//! client slows the backends, and nothing grows here. Dropping the run drops all calls.
+//!
+//! A pull runs under a claim, which at most one task of the whole cluster has for a model at a backend. Whoever finds it
+//! taken waits, and pulls then: what is there already takes no time.
+
+use std::pin::pin;
 
 use actix_web::http::StatusCode;
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use ollamaflow_protocol::cluster::WorkEnd;
 use ollamaflow_protocol::json::merge_pins;
+use ollamaflow_protocol::models::desired::ActionKind;
 use ollamaflow_protocol::models::progress::{Failed, Outcome, Progress};
+use ollamaflow_protocol::wire::{Ending, StreamFormat, StreamWatch};
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
@@ -17,12 +25,24 @@ use super::stream::{Piece, Stream};
 use super::targets::{Site, Targets};
 use super::wishes::Wishes;
 use super::{Answered, Content, Managing};
+use crate::models::{ClaimError, Claims, Holding};
 use crate::upstream::RequestBody;
+
+/// What is to be pulled.
+pub(super) struct Pull {
+    pub(super) model: String,
+    /// The wishes of the frontend, if it is to require the model once all that have to have it.
+    pub(super) wishes: Option<Wishes>,
+}
 
 /// What a call reports, with its place among the targets.
 type Report = (usize, Event);
 
 enum Event {
+    /// The call waits for another one of the same model.
+    Waits,
+    /// It has the claim, and this is where to tell how far it is.
+    Claimed(Holding),
     /// The backend takes it: its stream begins.
     Began,
     Bytes(Bytes),
@@ -34,6 +54,10 @@ enum Event {
 struct Run {
     progress: Progress,
     calls: Vec<(Site, Result<Call, Failed>)>,
+    /// Under which the calls run, and the model that they are about.
+    claims: Option<(Claims, String)>,
+    /// Where to tell how far each call is.
+    holdings: Vec<Option<Holding>>,
     /// The client wants to see the progress.
     streams: bool,
     /// What is told first.
@@ -45,14 +69,13 @@ struct Run {
 // === impl Managing ===
 
 impl Managing<'_> {
-    /// The client's request at each target, and one answer. `wish`: the model that the frontend is to require if all that
-    /// have to have succeeded.
+    /// The client's request at each target, and one answer.
     pub(super) async fn merged(
         self,
         targets: Targets,
         body: &Bytes,
         streams: bool,
-        wish: Option<(Wishes, String)>,
+        pull: Option<Pull>,
     ) -> Answered {
         // Backends tell their progress in any case: one that is silent until it has done its work cannot be told from one
         // that is stuck.
@@ -68,9 +91,18 @@ impl Managing<'_> {
         let roll = Roll::of(&targets);
         let parts = targets.sites.iter().map(|site| (site.backend.id().clone(), site.is_required));
         let notice = targets.told_skipped().map(|told| format!("passed over: {told}"));
-        let run = Run { progress: Progress::new(parts), calls, streams, notice, wish };
+        let (claims, wish) = match pull {
+            Some(Pull { model, wishes }) => {
+                let claims = (self.gateway.claims.clone(), model.clone());
+                (Some(claims), wishes.map(|wishes| (wishes, model)))
+            }
+            None => (None, None),
+        };
+        let holdings = vec![None; calls.len()];
+        let progress = Progress::new(parts);
+        let run = Run { progress, calls, claims, holdings, streams, notice, wish };
         let (pieces, out) = mpsc::channel(1);
-        let mut stream = Stream::new(Box::pin(run.go(pieces)), out);
+        let mut stream = Stream::begin(run.go(pieces), out);
         match stream.first().await {
             Some(Piece::Whole { outcome, unrecorded, roll: told }) => {
                 let mut roll = roll;
@@ -95,7 +127,8 @@ impl Run {
         let (reports, mut reported) = mpsc::channel(1);
         let calls = std::mem::take(&mut self.calls);
         let ids: Vec<_> = calls.iter().map(|(site, _)| site.backend.id().clone()).collect();
-        let begin = |(index, (site, call))| one(index, site, call, reports.clone());
+        let claims = self.claims.take();
+        let begin = |(index, (site, call))| one(index, site, call, claims.clone(), reports.clone());
         let mut running: FuturesUnordered<_> = calls.into_iter().enumerate().map(begin).collect();
         drop(reports);
         let mut lines = Vec::new();
@@ -108,14 +141,26 @@ impl Run {
             };
             let Some((index, event)) = report else { break };
             match event {
-                Event::Began if has_begun => {}
-                Event::Began => {
-                    has_begun = true;
+                Event::Claimed(holding) => self.holdings[index] = Some(holding),
+                Event::Waits | Event::Began => {
                     if let Some(notice) = self.notice.take() {
                         lines.splice(0..0, status_line(&notice));
                     }
+                    if matches!(event, Event::Waits) {
+                        let told =
+                            format!("backend {} pulls this model already: waiting for that", ids[index]);
+                        lines.extend(status_line(&told));
+                    }
+                    has_begun = true;
                 }
-                Event::Bytes(bytes) => self.progress.push(index, &bytes, &mut lines),
+                Event::Bytes(bytes) => {
+                    self.progress.push(index, &bytes, &mut lines);
+                    if let (Some(holding), Some(percent)) =
+                        (&self.holdings[index], self.progress.percent(index))
+                    {
+                        holding.progressed(percent);
+                    }
+                }
                 Event::Ended => self.progress.end(index, &mut lines),
                 Event::Failed(Failed { status, message }) => {
                     self.progress.fail(index, status, &message, &mut lines);
@@ -123,7 +168,16 @@ impl Run {
             }
             if self.streams && has_begun && !lines.is_empty() {
                 let piece = Piece::Lines(Bytes::from(std::mem::take(&mut lines)));
-                if out.send(piece).await.is_err() {
+                let mut sending = pin!(out.send(piece));
+                // Meanwhile the calls go on as far as they can, and their claims are renewed.
+                let sent = loop {
+                    tokio::select! {
+                        biased;
+                        sent = &mut sending => break sent,
+                        Some(()) = running.next() => {}
+                    }
+                };
+                if sent.is_err() {
                     return;
                 }
             }
@@ -156,10 +210,17 @@ impl Run {
 }
 
 /// One call, from its head to the look at what it has changed.
-async fn one(index: usize, site: Site, call: Result<Call, Failed>, reports: mpsc::Sender<Report>) {
-    let end = match call {
-        Ok(mut call) => relayed(index, &mut call, &reports).await,
-        Err(failed) => Err(failed),
+async fn one(
+    index: usize,
+    site: Site,
+    call: Result<Call, Failed>,
+    claims: Option<(Claims, String)>,
+    reports: mpsc::Sender<Report>,
+) {
+    let end = match (call, claims) {
+        (Ok(mut call), Some((claims, model))) => claimed(index, &mut call, &claims, &model, &reports).await,
+        (Ok(mut call), None) => relayed(index, &mut call, &reports).await.map(drop),
+        (Err(failed), _) => Err(failed),
     };
     site.look_again().await;
     let event = match end {
@@ -170,8 +231,35 @@ async fn one(index: usize, site: Site, call: Result<Call, Failed>, reports: mpsc
     let _ = reports.send((index, event)).await;
 }
 
-/// Hands over what a backend tells, piece by piece.
-async fn relayed(index: usize, call: &mut Call, reports: &mpsc::Sender<Report>) -> Result<(), Failed> {
+/// A call under a claim.
+async fn claimed(
+    index: usize,
+    call: &mut Call,
+    claims: &Claims,
+    model: &str,
+    reports: &mpsc::Sender<Report>,
+) -> Result<(), Failed> {
+    let backend = call.backend.id().clone();
+    let claim = loop {
+        match claims.claim(&backend, ActionKind::Pull, model).await {
+            Ok(claim) => break claim,
+            Err(ClaimError::Held { .. }) => {
+                let _ = reports.send((index, Event::Waits)).await;
+                claims.until_free(&backend, ActionKind::Pull, model, |_| {}).await;
+            }
+            Err(error) => return Err(failed(503, format!("the cluster did not agree to the pull: {error}"))),
+        }
+    };
+    let _ = reports.send((index, Event::Claimed(claim.holding()))).await;
+    let done = claim.during(relayed(index, call, reports)).await;
+    // A failure of a client's pull is no reason to put off others.
+    let end = if matches!(done, Ok(Ok(Ending::Complete))) { WorkEnd::Done } else { WorkEnd::Abandoned };
+    claim.release(end).await;
+    done.map_err(|lost| failed(503, lost.to_string()))?.map(drop)
+}
+
+/// Hands over what a backend tells, piece by piece, and gives what that came to.
+async fn relayed(index: usize, call: &mut Call, reports: &mpsc::Sender<Report>) -> Result<Ending, Failed> {
     let mut response = call.send(None).await?;
     if response.status != StatusCode::OK {
         let body = call.read(&mut response.body).await?;
@@ -179,14 +267,18 @@ async fn relayed(index: usize, call: &mut Call, reports: &mpsc::Sender<Report>) 
         Said { status, body }.verdict()?;
         return Err(failed(502, format!("it answered {status}")));
     }
+    let mut watch = StreamWatch::new(StreamFormat::OllamaProgress);
     let mut event = Event::Began;
     loop {
         if reports.send((index, event)).await.is_err() {
-            return Ok(());
+            return Ok(Ending::Missing);
         }
         match call.next(&mut response.body).await? {
-            Some(bytes) => event = Event::Bytes(bytes),
-            None => return Ok(()),
+            Some(bytes) => {
+                watch.push(&bytes);
+                event = Event::Bytes(bytes);
+            }
+            None => return Ok(watch.ending()),
         }
     }
 }
