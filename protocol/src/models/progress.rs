@@ -6,7 +6,7 @@
 //!   once), in the order in which backends say them.
 //! - A layer's `total` is the sum over all backends from its first line on, since clients fix the length of a bar then:
 //!   a backend that has not told yet counts like the first that has. `completed` is the sum, and neither ever shrinks.
-//! - A backend's failure is a status at once. The last line is `{"status":"success"}` if all that had to succeed did,
+//! - A backend's failure is a status at once, if there are others. The last line is `{"status":"success"}` if all that had to succeed did,
 //!   else an error that names each backend that failed.
 //!
 //! Bounded: the length of lines, the number of layers and of statuses. What is beyond these is not shown, but for a line
@@ -126,7 +126,10 @@ impl Progress {
         part.feed = Feed::default();
         part.state = State::Failed(Failed { status, message });
         self.statuses.leave(index);
-        self.write(&Written { status: Some(&told), ..Written::EMPTY }, out);
+        // Of a lone backend the last line tells it all.
+        if self.parts.len() > 1 {
+            self.write(&Written { status: Some(&told), ..Written::EMPTY }, out);
+        }
         self.tell_statuses(out);
     }
 

@@ -5,6 +5,8 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use ollamaflow_protocol::id::BackendId;
 use ollamaflow_protocol::models::progress::{Failed, Outcome, Progress};
+use ollamaflow_protocol::route::ClientProtocol;
+use ollamaflow_protocol::wire;
 
 use super::call::Said;
 use super::holders::absent;
@@ -34,7 +36,11 @@ impl Managing<'_> {
         join_all(called.iter().map(|(site, _)| site.look_again())).await;
         let mut roll = Roll::of(&targets);
         match together(&called, &mut roll) {
-            None => Err(absent(&targets, model)),
+            None => match absent(&targets, model) {
+                // One of them has said so already.
+                ManageError::NoModel(_) => Ok(Answered::missing(&called, roll)),
+                elsewhere => Err(elsewhere),
+            },
             Some(Outcome { status: 200, .. }) => Ok(Answered::whole(StatusCode::OK, Vec::new(), roll)),
             Some(outcome) => Ok(Answered::outcome(outcome, roll)),
         }
@@ -119,6 +125,14 @@ pub(super) fn together(called: &[Called], roll: &mut Roll) -> Option<Outcome> {
 impl Answered {
     pub(super) fn whole(status: StatusCode, body: Vec<u8>, roll: Roll) -> Self {
         Self { content: Content::Whole { status, body }, roll, backend: None, unrecorded: None }
+    }
+
+    /// What the first backend says that has no such thing.
+    pub(super) fn missing(called: &[Called], roll: Roll) -> Self {
+        let words = called.iter().find_map(|(_, said)| said.as_ref().ok()?.verdict().err());
+        let words = words.map_or_else(|| "not found".to_owned(), |failed| failed.message);
+        let body = wire::error_body(ClientProtocol::Ollama, 404, &words).unwrap_or_default();
+        Self::whole(StatusCode::NOT_FOUND, body.into_bytes(), roll)
     }
 
     pub(super) fn outcome(outcome: Outcome, roll: Roll) -> Self {

@@ -44,8 +44,7 @@ pub(crate) fn outlook(
     let narrowing = Narrowing::of(request);
     let lacks = |view: &BackendView| match residence {
         Some(Residence::Load) => frontend.has_model(view, query) != Some(true),
-        Some(Residence::Unload) => frontend.has_model(view, query) == Some(false),
-        None => false,
+        Some(Residence::Unload) | None => false,
     };
     let refusal = if may {
         narrowing.must_be_known(frontend).err()

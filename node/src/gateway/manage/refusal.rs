@@ -29,8 +29,6 @@ pub(in crate::gateway) enum ManageError {
     NoModel(String),
     #[error("model '{model}' is at no backend that can be asked now, but at {others}")]
     PerhapsElsewhere { model: String, others: String },
-    #[error("no backend has all blobs that this model is made of: {0}")]
-    NoBlobs(String),
     #[error("nothing was deleted, since the frontend would require the model again: {0}")]
     StillWished(#[from] WishError),
 }
@@ -44,8 +42,7 @@ impl ManageError {
             Self::UnknownBackend { .. }
             | Self::NotManageable { .. }
             | Self::NobodyCan { .. }
-            | Self::Change(_)
-            | Self::NoBlobs(_) => StatusCode::BAD_REQUEST,
+            | Self::Change(_) => StatusCode::BAD_REQUEST,
             Self::NoModel(_) => StatusCode::NOT_FOUND,
             Self::NobodyAvailable(_) | Self::PerhapsElsewhere { .. } | Self::StillWished(_) => {
                 StatusCode::SERVICE_UNAVAILABLE

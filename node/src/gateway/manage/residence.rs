@@ -12,7 +12,6 @@ use actix_web::http::StatusCode;
 use bytes::{Bytes, BytesMut};
 use futures_util::future::join_all;
 use ollamaflow_protocol::inspect::Residence;
-use ollamaflow_protocol::models::progress::Outcome as Together;
 
 use super::call::failed;
 use super::everywhere::together;
@@ -62,12 +61,13 @@ impl Gateway {
         let managing = Managing { gateway: self, request, admitted, id };
         match residence {
             Residence::Load => managing.load(targets, body, &query, received, trace).await,
-            Residence::Unload => managing.unload(targets, body, trace).await.map(Some),
+            Residence::Unload => managing.unload(targets, body, trace).await,
         }
     }
 }
 
-/// The backends that have the model; `None` if there is nothing to be done at several of them.
+/// The backends that load the model, which have it as far as is known, or that drop it: any may have it, and one that has
+/// not says so. `None` if there are too few of them.
 pub(super) fn targets(
     residence: Residence,
     request: &HttpRequest,
@@ -82,12 +82,9 @@ pub(super) fn targets(
     let narrowing = Narrowing::of(request);
     narrowing.must_be_known(frontend)?;
     let mut targets = Targets::narrowed(&narrowing, frontend, purpose);
-    // Of a backend whose models are not known it is not known either that it lacks this one.
-    let may_have = |site: &Site| match residence {
-        Residence::Load => frontend.has_model(&site.view, query) == Some(true),
-        Residence::Unload => frontend.has_model(&site.view, query) != Some(false),
-    };
-    targets.sites.retain(may_have);
+    if residence == Residence::Load {
+        targets.sites.retain(|site| frontend.has_model(&site.view, query) == Some(true));
+    }
     Ok((targets.sites.len() >= fewest).then_some(targets))
 }
 
@@ -150,9 +147,13 @@ impl Managing<'_> {
         Ok(Some(Answered::whole(status, body.to_vec(), roll)))
     }
 
-    async fn unload(self, targets: Targets, body: &Bytes, trace: &mut Trace) -> Result<Answered, Refusal> {
-        trace.route();
-        trace.attempts_at(targets.sites.len(), EACH);
+    /// `None` if no backend has the model: it may be another one's other name.
+    async fn unload(
+        self,
+        targets: Targets,
+        body: &Bytes,
+        trace: &mut Trace,
+    ) -> Result<Option<Answered>, Refusal> {
         let mut roll = Roll::of(&targets);
         let config = &self.admitted.config;
         let pinned = |site: &Site| {
@@ -160,18 +161,16 @@ impl Managing<'_> {
             intake::merged(body, &pins).map_err(|e| failed(400, e.to_string()))
         };
         let called = self.called(&targets.sites, pinned).await;
+        let Some(outcome) = together(&called, &mut roll) else { return Ok(None) };
         join_all(called.iter().map(|(site, _)| site.look_again())).await;
-        let words = |status| {
-            let mut said = called.iter().filter_map(|(_, said)| said.as_ref().ok());
-            said.find(|said| said.status == status).map(|said| said.body.to_vec()).unwrap_or_default()
-        };
-        Ok(match together(&called, &mut roll) {
-            None => Answered::whole(StatusCode::NOT_FOUND, words(StatusCode::NOT_FOUND), roll),
-            Some(Together { status: 200, .. }) => {
-                Answered::whole(StatusCode::OK, words(StatusCode::OK), roll)
-            }
-            Some(outcome) => Answered::outcome(outcome, roll),
-        })
+        trace.route();
+        trace.attempts_at(targets.sites.len(), EACH);
+        if outcome.status != 200 {
+            return Ok(Some(Answered::outcome(outcome, roll)));
+        }
+        let mut said = called.iter().filter_map(|(_, said)| said.as_ref().ok());
+        let body = said.find(|said| said.status == StatusCode::OK).map(|said| said.body.to_vec());
+        Ok(Some(Answered::whole(StatusCode::OK, body.unwrap_or_default(), roll)))
     }
 }
 

@@ -37,11 +37,7 @@ impl Managing<'_> {
         let is_new =
             called.iter().any(|(_, said)| said.as_ref().is_ok_and(|said| said.status == StatusCode::CREATED));
         Ok(match together(&called, &mut roll) {
-            None => {
-                let words = called.iter().find_map(|(_, said)| said.as_ref().ok()?.verdict().err());
-                let body = serde_json::json!({ "error": words.map(|failed| failed.message) });
-                Answered::whole(StatusCode::NOT_FOUND, body.to_string().into_bytes(), roll)
-            }
+            None => Answered::missing(&called, roll),
             Some(outcome) if outcome.status == 200 => {
                 let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
                 Answered::whole(status, Vec::new(), roll)

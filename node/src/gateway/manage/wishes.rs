@@ -61,12 +61,12 @@ impl Wishes {
     /// The frontend does not require the model any more, nor anything that only this model grants. What other models its
     /// backends have is looked up in `handle`.
     pub(super) async fn forget(&self, handle: &FrontendHandle, model: &str) -> Result<(), WishError> {
-        let view = handle.view();
-        let inventories: Vec<_> = view.backends().filter_map(|(_, view)| view.inventory.clone()).collect();
-        drop(view);
-        let others =
-            || inventories.iter().flat_map(|known| &known.names).filter(|name| !same_model(name, model));
-        let is_granted = |wish: &str| others().any(|name| satisfies(wish, name));
+        let is_granted = |wish: &str| {
+            handle.view().backends().any(|(_, view)| {
+                let mut granting = view.disk().into_iter().flat_map(|disk| disk.satisfying(wish));
+                granting.any(|other| !same_model(&other.name, model))
+            })
+        };
         // What this node has applied may be old: a wish that it does not know of would undo the deletion.
         let state = self.cluster.linearizable().await?;
         self.change(state, |frontend| Ok(without_wish(frontend, model, is_granted))).await
