@@ -81,7 +81,7 @@ async fn a_backend_that_fails_is_dropped_from_the_upload_and_reported() {
 #[tokio::test]
 async fn a_backend_that_stops_reading_is_dropped_after_the_frontends_patience() {
     let backends = backends::<2>(&registry(), &[]);
-    let node = setup(&backends).frontend("TimeoutMs", 1500).start().await;
+    let node = setup(&backends).frontend("TimeoutMs", 8000).start().await;
     backends[1].set_fault(Fault::from(FaultKind::HangBeforeHeaders { for_ms: None }).path("/api/blobs"));
     let content = "z".repeat(4 * MIB);
     let answer = answer(node.addr(), Request::post(&path(&content)).body(content)).await;
