@@ -89,8 +89,8 @@ def start_ollama(children, identifier, models):
     return Engine(identifier, "Ollama", "/", children.start(identifier, argv))
 
 
-def start_simulator(children, identifier, model):
-    """Starts a simulated backend that serves `model` in Ollama's format."""
+def start_simulator(children, identifier, model, *options):
+    """Starts a simulated backend that serves `model` in Ollama's format, with these options beside."""
     argv = [
         os.environ["SIMULATED_BACKEND_BIN"],
         "--listen",
@@ -99,6 +99,7 @@ def start_simulator(children, identifier, model):
         model,
         "--format",
         "ollama",
+        *options,
     ]
     return Engine(identifier, "Ollama", "/", children.start(identifier, argv))
 

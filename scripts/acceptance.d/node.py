@@ -41,11 +41,7 @@ def start(children, name, directory, backends, frontends, **properties):
     `backends` are engines that are ready; `frontends` maps a frontend's hostname to the identifiers of its
     backends; `properties` are set on every backend.
     """
-    home = directory / name
-    home.mkdir()
-    settings = {
-        "Webserver": {"Hostname": "127.0.0.1"},
-        "AdminBearerTokens": [ADMIN_TOKEN],
+    objects = {
         "Frontends": [
             {
                 "Identifier": f"frontend{place}",
@@ -57,7 +53,19 @@ def start(children, name, directory, backends, frontends, **properties):
         ],
         "Backends": [backend.backend() | properties for backend in backends],
     }
+    return launch(children, name, directory, objects)()
+
+
+def launch(children, name, directory, objects, *flags):
+    """Starts a node with these frontends and backends in the new directory `directory/name`, and returns at
+    once: what it returns waits until the node listens, and gives it. A node of a cluster listens when there
+    is one."""
+    home = directory / name
+    home.mkdir()
+    settings = {"Webserver": {"Hostname": "127.0.0.1"}, "AdminBearerTokens": [ADMIN_TOKEN]} | objects
     (home / "ollamaflow.json").write_text(json.dumps(settings, indent=2))
     # With port 0 the OS picks one, and the node tells which.
-    child = children.start(name, [os.environ["OLLAMAFLOW_BIN"], "--listen", "127.0.0.1:0"], cwd=home)
-    return Node(child.wait_for_url(), child, {backend.identifier for backend in backends})
+    argv = [os.environ["OLLAMAFLOW_BIN"], "--listen", "127.0.0.1:0", *flags]
+    child = children.start(name, argv, cwd=home)
+    identifiers = {backend["Identifier"] for backend in objects["Backends"]}
+    return lambda: Node(child.wait_for_url(), child, identifiers)

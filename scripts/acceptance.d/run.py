@@ -17,6 +17,7 @@ from clients import (
     anthropic_crossed,
     broken_streams,
     ollama_client,
+    ollama_models,
     ollama_over_openai,
     openai_client,
     openai_over_ollama,
@@ -31,6 +32,7 @@ from scenarios import Tally, attempt
 SUITES = (
     (openai_client.SUITE, openai_client.Stage),
     (ollama_client.SUITE, ollama_client.Stage),
+    (ollama_models.SUITE, ollama_models.Stage),
     (ollama_over_openai.SUITE, ollama_over_openai.Stage),
     (openai_over_ollama.SUITE, openai_over_ollama.Stage),
     (anthropic_crossed.OVER_OLLAMA, anthropic_crossed.StageOverOllama),

@@ -23,6 +23,8 @@ pub(crate) enum Command {
     Cluster(ClusterArgs),
     /// Give the same conversations to every balancing policy, and to nginx, before simulated engines.
     Routing(RoutingArgs),
+    /// Ask a node for the merged list of the models of many backends.
+    Models(ModelsArgs),
     /// Translate requests and streams between all APIs, without network, and tell what it costs.
     Translation(TranslationArgs),
     /// Only serve as the cheap upstream; prints its address.
@@ -124,6 +126,17 @@ pub(crate) struct RoutingArgs {
     /// Requests per second, instead of the published rate.
     #[arg(long)]
     pub(crate) rate: Option<f64>,
+}
+
+/// What is measured of the list of models.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct ModelsArgs {
+    /// Few backends and models, some seconds: shows that everything works, measures nothing precisely.
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Also write docs/benchmarks/models.{json,md}.
+    #[arg(long)]
+    pub(crate) save: bool,
 }
 
 /// What becomes of the costs of translation.

@@ -8,7 +8,8 @@
 //! `cluster`, which `scripts/bench-cluster` runs, is apart: it starts nodes with the harness of the suites, and measures
 //! [writes, elections, restarts and memory](cluster). `routing`, which `scripts/bench-routing` runs, compares
 //! [what the policies make of conversations with many models](routing). `translation`, which `scripts/bench-translation`
-//! runs, starts nothing: it measures [what translating costs](translation).
+//! runs, starts nothing: it measures [what translating costs](translation). `models`, which `scripts/bench-models` runs,
+//! measures [the merged list of the models of many backends](models).
 
 mod cli;
 mod clock;
@@ -16,6 +17,7 @@ mod cluster;
 mod latency;
 mod load;
 mod measure;
+mod models;
 mod plan;
 mod proxies;
 mod report;
@@ -55,6 +57,7 @@ fn start(command: Command) -> Result<(), Box<dyn Error>> {
         Command::Run(args) => local.block_on(&runtime, run::run(&args))?,
         Command::Cluster(args) => local.block_on(&runtime, cluster::run(args))?,
         Command::Routing(args) => local.block_on(&runtime, routing::run(args))?,
+        Command::Models(args) => local.block_on(&runtime, models::run(args))?,
         Command::Translation(args) => translation::run(args)?,
         Command::Upstream { port } => local.block_on(&runtime, upstream::serve(port))?,
     }

@@ -211,6 +211,8 @@ async fn a_clean_end_before_the_marker_is_told() {
     for api in ALL {
         backend.clear_faults();
         let (whole, _) = api.frames(node.addr()).await;
+        // A second pull of what is there would be shorter.
+        backend.remove_model("new");
         backend.set_fault(FaultKind::EndWithoutMarker { after_frames: None });
         let (frames, end) = api.frames(node.addr()).await;
         assert_eq!((frames.len(), end), (whole.len(), End::Complete), "{api:?}");
@@ -251,6 +253,7 @@ async fn a_death_after_the_end_marker_is_no_error() {
         let (whole, _) = api.frames(node.addr()).await;
         let count = whole.len() as u64;
         for fault in [FaultKind::ResetAfter { frames: count }, FaultKind::CloseAfter { frames: count }] {
+            backend.remove_model("new");
             backend.set_faults(vec![fault.into()]);
             let (frames, end) = api.frames(node.addr()).await;
             assert_eq!((frames.len(), end), (whole.len(), End::Complete), "{api:?}: {frames:?}");
