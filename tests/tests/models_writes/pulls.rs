@@ -146,7 +146,7 @@ async fn a_backend_that_falls_silent_is_given_up_and_the_others_go_on() {
     backends[1]
         .set_fault(Fault::from(FaultKind::HangMidStream { after_frames: 2, for_ms: None }).path("/api/pull"));
     let lines = lines(node.addr(), pull()).await;
-    assert_eq!(error(lines.last().unwrap()), "backend b2: it said nothing for 1000 ms");
+    assert_eq!(error(lines.last().unwrap()), "backend b2: it was silent for 1000 ms");
     assert_eq!(models(&backends[0]), ["new:latest"]);
 }
 

@@ -125,7 +125,7 @@ impl Call {
     }
 
     fn silent(&self, waited: Option<Duration>) -> Failed {
-        failed(504, format!("it said nothing for {} ms", waited.unwrap_or_default().as_millis()))
+        failed(504, format!("it was silent for {} ms", waited.unwrap_or_default().as_millis()))
     }
 }
 

@@ -19,7 +19,9 @@ pub(in crate::gateway) enum ManageError {
     UnknownBackend { frontend: FrontendId, backend: String },
     #[error("backend '{backend}' cannot manage models: it speaks the OpenAI API only")]
     NotManageable { backend: BackendId },
-    #[error("no backend of frontend '{frontend}' can manage models: that takes one that speaks Ollama's API")]
+    #[error(
+        "no backend of frontend '{frontend}' can manage models: that takes Ollama's API, and they speak OpenAI's only"
+    )]
     NobodyCan { frontend: FrontendId },
     #[error("no backend can do this now: {0}")]
     NobodyAvailable(String),
