@@ -16,13 +16,14 @@ use actix_web::{App, web};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use self::stop::{StopSignals, Stopping};
-use crate::actors::{Actors, Directory, ProbeSettings};
+use crate::actors::{Actors, ProbeSettings};
 use crate::admin::{self, AdminState, Authority, Readiness};
 use crate::catalog::CatalogPublisher;
 use crate::cluster::{PeerTlsError, SecretError, StartError};
-use crate::gateway::{self, Closing, Gateway, GatewaySettings, Lists};
+use crate::gateway::{self, Closing, Gateway, GatewaySettings, Shared};
 use crate::listener::{self, ListenerSettings};
 use crate::media::{Fetcher, Limits, Media};
+use crate::models::Claims;
 use crate::settings::{ListenTarget, Loaded, Settings};
 use crate::telemetry;
 use crate::upstream::{Client, ClientSettings};
@@ -86,22 +87,30 @@ async fn run(loaded: Loaded) -> Result<(), AppError> {
     let actors = Actors::start(catalog, probe_settings(settings)).await;
     actix_web::rt::spawn(clustering::publish(cluster.clone(), publisher));
     let readiness = Readiness::new();
+    let shared = Shared {
+        directory: actors.directory(),
+        settings: gateway_settings(settings, clients.are_local()),
+        cluster: cluster.clone(),
+        claims: Claims::start(cluster.clone()),
+        tally: Arc::default(),
+        lists: Arc::default(),
+    };
     let state = web::Data::new(AdminState {
         cluster: cluster.clone(),
         directory: actors.directory(),
         readiness: readiness.clone(),
         authority: Authority::new(&settings.admin_bearer_tokens),
-        gateway: gateway_settings(settings),
-        tally: Arc::default(),
+        gateway: shared.settings.clone(),
+        tally: shared.tally.clone(),
         read_timeout: settings.webserver.io.read_timeout(),
         default_headers: default_headers(settings),
     });
     let (addresses, admin_addresses) =
         (clients.addresses.clone(), admins.as_ref().map(|it| it.addresses.clone()));
     let (closer, closing) = gateway::closing();
-    let server = serve_clients(settings, clients, actors.directory(), &state, &closing, admins.is_none())?;
+    let server = serve_clients(settings, clients, &shared, &state, &closing, admins.is_none())?;
     let admin_server =
-        admins.map(|listeners| serve_admins(settings, listeners, &state, &closing)).transpose()?;
+        admins.map(|listeners| serve_admins(settings, listeners, &shared, &state, &closing)).transpose()?;
     // Whoever reads that the node listens may send it a signal at once.
     let hangups = hangup::signals().map_err(AppError::Signals)?;
     let stop_signals = StopSignals::install().map_err(AppError::Signals)?;
@@ -143,6 +152,11 @@ impl Listeners {
         let addresses = sockets.iter().map(TcpListener::local_addr).collect::<io::Result<_>>();
         Ok(Self { sockets, addresses: addresses.map_err(AppError::Server)? })
     }
+
+    /// Whether only this machine reaches them.
+    fn are_local(&self) -> bool {
+        self.addresses.iter().all(|address| address.ip().to_canonical().is_loopback())
+    }
 }
 
 // === servers ===
@@ -151,28 +165,20 @@ impl Listeners {
 fn serve_clients(
     settings: &Settings,
     listeners: Listeners,
-    directory: Arc<Directory>,
+    shared: &Shared,
     state: &web::Data<AdminState>,
     closing: &Closing,
     has_admin: bool,
 ) -> Result<Server, AppError> {
     let workers = settings.webserver.worker_count();
-    let (gateway, client) = (gateway_settings(settings), client_settings(settings));
-    let (state, tally, closing) = (state.clone(), state.tally.clone(), closing.clone());
-    let (media, lists) = (Media::new(Limits::default()), Arc::<Lists>::default());
+    let (shared, client) = (shared.clone(), client_settings(settings));
+    let (state, closing) = (state.clone(), closing.clone());
+    let media = Media::new(Limits::default());
     let server = listener::serve(listeners.sockets, &listener_settings(settings, workers), move || {
         // Runs once on each worker thread: the upstream client and its connections belong to that thread.
-        let (client, tally) = (Client::new(&client), tally.clone());
+        let client = Client::new(&client);
         let fetcher = Fetcher::new(media.clone());
-        let gateway = Gateway::new(
-            directory.clone(),
-            gateway.clone(),
-            client,
-            fetcher,
-            tally,
-            lists.clone(),
-            closing.clone(),
-        );
+        let gateway = Gateway::new(shared.clone(), client, fetcher, closing.clone());
         let app = App::new().service(admin::probes(state.clone()));
         let app = if has_admin { app.service(admin::service(state.clone())) } else { app };
         app.default_service(gateway.into_service())
@@ -184,25 +190,19 @@ fn serve_clients(
 fn serve_admins(
     settings: &Settings,
     listeners: Listeners,
+    shared: &Shared,
     state: &web::Data<AdminState>,
     closing: &Closing,
 ) -> Result<Server, AppError> {
-    let (gateway, client) = (gateway_settings(settings), client_settings(settings));
+    // No frontend is known here, so nothing is carried to a backend, nor counted.
+    let nobody = Shared { directory: Arc::default(), tally: Arc::default(), ..shared.clone() };
+    let client = client_settings(settings);
     let (state, closing) = (state.clone(), closing.clone());
     let media = Media::new(Limits::default());
     let server = listener::serve(listeners.sockets, &listener_settings(settings, ADMIN_WORKERS), move || {
-        // No frontend is known here, so nothing is carried to a backend.
         let client = Client::new(&client);
         let fetcher = Fetcher::new(media.clone());
-        let gateway = Gateway::new(
-            Arc::default(),
-            gateway.clone(),
-            client,
-            fetcher,
-            Arc::default(),
-            Arc::default(),
-            closing.clone(),
-        );
+        let gateway = Gateway::new(nobody.clone(), client, fetcher, closing.clone());
         App::new()
             .service(admin::probes(state.clone()))
             .service(admin::service(state.clone()))
@@ -223,13 +223,14 @@ fn listener_settings(settings: &Settings, workers: usize) -> ListenerSettings {
     }
 }
 
-fn gateway_settings(settings: &Settings) -> Arc<GatewaySettings> {
+fn gateway_settings(settings: &Settings, is_local: bool) -> Arc<GatewaySettings> {
     Arc::new(GatewaySettings {
         read_timeout: settings.webserver.io.read_timeout(),
         default_headers: default_headers(settings),
         trusted_proxies: settings.trusted_proxies.clone(),
         // Checked when they were read.
         sticky_headers: settings.sticky_headers.iter().filter_map(|name| name.parse().ok()).collect(),
+        is_local,
     })
 }
 

@@ -131,6 +131,12 @@ impl Cluster {
         }
     }
 
+    /// Whether this node leads, and a quorum answered it lately.
+    pub fn leads(&self) -> bool {
+        let consensus = self.0.node.consensus();
+        consensus.is_some_and(|it| it.leadership() == Leadership::Here && it.has_quorum())
+    }
+
     /// The cluster as this node sees it.
     pub fn status(&self) -> Status {
         report::report(&self.0.node)

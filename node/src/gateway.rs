@@ -2,7 +2,7 @@
 //!
 //! Data flows one way: ingress (who is meant, may they) -> intake (the body, bounded) -> routing (what it asks of a
 //! backend) -> attempt (get one, send, judge, try another) -> relay (bytes as they come). Errors leave by one door,
-//! `refusal`. Nothing here is shared between workers but the directory that the actors publish and the tally.
+//! `refusal`. What changes models goes to many backends and through `manage` instead. Nothing here is shared between workers but the directory that the actors publish and the tally.
 
 mod answer;
 mod attempt;
@@ -15,6 +15,7 @@ mod images;
 mod ingress;
 mod intake;
 mod local;
+mod manage;
 mod merged;
 mod origin;
 mod patience;
@@ -49,13 +50,16 @@ use self::tally::Counted;
 use self::trace::Trace;
 use self::translating::Translating;
 use crate::actors::{Directory, Moment};
+use crate::cluster::Cluster;
 use crate::listener::{Connection, Keeping};
 use crate::media::Fetcher;
+use crate::models::Claims;
 use crate::upstream;
 
 pub use self::closing::{Closer, Closing, closing};
 pub(crate) use self::cors::preflight;
 pub(crate) use self::identity::RequestId;
+pub(crate) use self::manage::{Outlook as ManageOutlook, outlook as manage_outlook};
 pub use self::merged::Lists;
 pub(crate) use self::origin::client_key;
 pub(crate) use self::preview::{Outlook, Preview};
@@ -76,6 +80,25 @@ pub struct GatewaySettings {
     pub trusted_proxies: TrustedProxies,
     /// Headers by which a client names its session, the first that has a value counts; `StickyHeaders`.
     pub sticky_headers: Vec<HeaderName>,
+    /// Whether clients can only come from this machine: then they may manage models unless their frontend says otherwise.
+    pub is_local: bool,
+}
+
+/// What all workers share.
+#[derive(Clone)]
+pub struct Shared {
+    /// The live state.
+    pub directory: Arc<Directory>,
+    /// What the settings say.
+    pub settings: Arc<GatewaySettings>,
+    /// What the nodes agree on.
+    pub cluster: Cluster,
+    /// Who works on which model at which backend.
+    pub claims: Claims,
+    /// How requests ended.
+    pub tally: Arc<Tally>,
+    /// The merged lists of models.
+    pub lists: Arc<Lists>,
 }
 
 /// What one worker needs to carry requests.
@@ -84,6 +107,10 @@ pub struct Gateway {
     settings: Arc<GatewaySettings>,
     upstream: upstream::Client,
     fetcher: Fetcher,
+    /// What the nodes agree on: which models frontends require.
+    cluster: Cluster,
+    /// Who works on which model at which backend.
+    claims: Claims,
     tally: Arc<Tally>,
     lists: Arc<Lists>,
 }
@@ -92,17 +119,10 @@ pub struct Gateway {
 
 impl Gateway {
     /// One per worker thread, made on that thread, in its runtime.
-    pub fn new(
-        directory: Arc<Directory>,
-        settings: Arc<GatewaySettings>,
-        upstream: upstream::Client,
-        fetcher: Fetcher,
-        tally: Arc<Tally>,
-        lists: Arc<Lists>,
-        closing: Closing,
-    ) -> Self {
+    pub fn new(shared: Shared, upstream: upstream::Client, fetcher: Fetcher, closing: Closing) -> Self {
         closing.listen();
-        Self { directory, settings, upstream, fetcher, tally, lists }
+        let Shared { directory, settings, cluster, claims, tally, lists } = shared;
+        Self { directory, settings, upstream, fetcher, cluster, claims, tally, lists }
     }
 
     /// The service for every path that is not the admin API's.
@@ -209,7 +229,16 @@ impl Gateway {
         trace: &mut Trace,
         counted: &mut Option<Counted>,
     ) -> Result<HttpResponse<BoxBody>, Refusal> {
+        if manage::is_change(admitted.operation) {
+            return Box::pin(self.change(request, payload, admitted, id, trace, counted)).await;
+        }
         let received = intake::read(request, payload, admitted, &self.settings).await?;
+        if let Some(residence) = received.facts.residence
+            && let Some(answer) =
+                Box::pin(self.reside(residence, request, admitted, &received, id, trace)).await?
+        {
+            return Ok(manage::answer(request, admitted, answer, counted));
+        }
         if local::is_answered_here(admitted.operation) {
             let answer = local::answer(admitted, &received.body)?;
             if let Some(counted) = counted {

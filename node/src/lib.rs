@@ -6,7 +6,7 @@
 //! * a request: listener ([`app`]) -> [`gateway`] -> [`upstream`] -> backend, and its bytes back;
 //! * observation: every part -> [`telemetry`].
 //!
-//! `settings, telemetry, catalog, cluster` -> `upstream` -> `media, actors` -> `gateway` -> `admin` -> `app` -> `cli`.
+//! `settings, telemetry, catalog, cluster` -> `upstream` -> `media, actors` -> `models` -> `gateway` -> `admin` -> `app` -> `cli`.
 
 pub mod actors;
 pub mod admin;
@@ -18,6 +18,7 @@ pub mod cluster;
 pub mod gateway;
 pub mod listener;
 pub mod media;
+pub mod models;
 pub mod random;
 pub mod settings;
 pub mod telemetry;

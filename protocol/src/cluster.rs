@@ -15,6 +15,7 @@ mod recent;
 mod rejection;
 mod state;
 mod token;
+mod work;
 
 pub use self::command::{Command, Founder, Precondition, UnknownCommand};
 pub use self::envelope::{Envelope, EnvelopeTooLarge, MAX_COMMAND_BYTES, SCHEMA};
@@ -25,6 +26,9 @@ pub use self::recent::MAX_RECENT_REQUESTS;
 pub use self::rejection::Rejection;
 pub use self::state::{ClusterState, MAX_CATALOG_BYTES, MAX_OBJECT_BYTES, SNAPSHOT_FORMAT, SnapshotError};
 pub use self::token::{MAX_TOKENS, Token, TokenHash, TokenHashError};
+pub use self::work::{
+    Hold, LEASE_SECONDS, MAX_WORK_MESSAGE, MAX_WORKS, Sighting, Work, WorkEnd, WorkFailure, WorkKey,
+};
 
 #[cfg(test)]
 mod tests;

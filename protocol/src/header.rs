@@ -30,6 +30,13 @@ pub const ESTIMATE: &str = "x-ollamaflow-estimate";
 pub const MISSING: &str = "x-ollamaflow-missing";
 /// Request header: labels that a backend must have; comma-separated and repeated headers both mean AND.
 pub const LABEL: &str = "x-ollamaflow-label";
+/// Request header: the backends that a change of models is for, by identifier; comma-separated, and may be repeated.
+pub const BACKEND_FILTER: &str = "x-ollamaflow-backend-filter";
+/// Response header of requests that go to several backends: what became of it at each, such as
+/// `b1=done, b2=failed, b3=skipped`. Of a stream: what was to be done when it began.
+pub const BACKENDS: &str = "x-ollamaflow-backends";
+/// Response header: why a model that was pulled is not among the frontend's `RequiredModels`.
+pub const UNRECORDED: &str = "x-ollamaflow-unrecorded";
 
 /// Response header of the admin API: the id of the node that answers, `none` before it has one.
 pub const NODE: &str = "x-ollamaflow-node";

@@ -4,13 +4,16 @@
 //! what was found up to there.
 
 mod prefix;
+mod residence;
 mod runner;
 
 use std::borrow::Cow;
 
+pub use self::residence::Residence;
 pub use self::runner::RunnerOptions;
 
 use self::prefix::Conversation;
+use self::residence::Content;
 use crate::json::key::{decoded, name};
 use crate::json::scan::{Broken, Scanner};
 use crate::object::ApiFormat;
@@ -29,6 +32,8 @@ pub struct RequestFacts {
     /// first, and the first user message (for plain prompts: its first KiB). `None` for what is no generation, and where
     /// it was not asked for.
     pub prefix: Option<u64>,
+    /// What the request does if it generates nothing: Ollama's way to load a model into memory, or to drop it from there.
+    pub residence: Option<Residence>,
     /// The body was one complete JSON object. False: it was cut or broken, and what is here was found before that.
     pub whole: bool,
 }
@@ -61,6 +66,7 @@ struct Reader<'b> {
     name: Option<&'b [u8]>,
     stream: Option<bool>,
     runner: RunnerOptions,
+    content: Content<'b>,
     conversation: Conversation,
 }
 
@@ -74,6 +80,7 @@ impl<'b> Reader<'b> {
             name: None,
             stream: None,
             runner: RunnerOptions::default(),
+            content: Content::of(operation),
             conversation,
         }
     }
@@ -92,7 +99,11 @@ impl<'b> Reader<'b> {
             }
             b"options" if self.is_ollama => self.runner.read_options(scanner),
             b"shift" if self.is_ollama => self.runner.read_shift(scanner),
-            other => self.conversation.member(scanner, other),
+            b"keep_alive" if self.is_ollama => self.content.read_keep_alive(scanner),
+            other => {
+                self.content.look(scanner, other);
+                self.conversation.member(scanner, other)
+            }
         }
     }
 
@@ -103,6 +114,7 @@ impl<'b> Reader<'b> {
             model,
             stream: self.stream,
             runner: self.runner,
+            residence: self.content.residence(whole),
             whole,
         }
     }

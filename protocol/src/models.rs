@@ -7,17 +7,20 @@
 //!                                                                 \-> matrix -> what the admin API shows
 //! request -> alias -> the name at a backend, and the name to be echoed
 //! progress of N backends -> progress -> one stream
+//! a client's change -> change -> what it needs of a backend; wishes -> the frontend that does not undo it
 //! ```
 //!
 //! Pure: bytes and times in, values and bytes out. Whoever has connections and clocks brings them.
 
 pub mod alias;
+pub mod change;
 pub mod desired;
 pub mod inventory;
 pub mod matrix;
 pub mod merge;
 pub mod progress;
 mod rename;
+pub mod wishes;
 
 pub use self::alias::ModelAliases;
 pub(crate) use self::alias::{default_model, model_names};

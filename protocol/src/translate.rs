@@ -42,6 +42,7 @@ pub use self::answer::{Answer, AnswerError, MAX_WHOLE};
 pub use self::catalog::version_answer;
 pub use self::count_tokens::count_tokens;
 pub use self::ident::Occasion;
+pub(crate) use self::keep_alive::nanoseconds as keep_alive_nanoseconds;
 pub use self::media::RemoteMedia;
 pub use self::native::{Native, Version, can_reach, native};
 pub use self::refused::{Broken, Refused};

@@ -152,6 +152,12 @@ impl FrontendHandle {
         backend.model_started(view, need, now).then(|| model.to_owned())
     }
 
+    /// Whether the backend has the model that it would be asked for; `None` if that is not known, or no model is asked for.
+    pub fn has_model(&self, view: &BackendView, query: &Query) -> Option<bool> {
+        let frontend = self.view();
+        survey::model(&frontend, view, query).and_then(|model| view.has_model(model))
+    }
+
     /// A request has come: retries are paid from a share of these.
     pub fn request_came(&self, config: &Frontend) {
         self.budget.deposit(config.retry_budget_percent);

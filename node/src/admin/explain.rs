@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::failure::Failure;
 use super::{AdminState, answer, body, query};
 use crate::actors::{CandidateReport, Explanation, FrontendView, Query};
-use crate::gateway::{self, Outlook, Preview};
+use crate::gateway::{self, ManageOutlook, Outlook, Preview};
 
 /// Largest request that is explained: what the gateway looks at is found in the first part of a longer one.
 const REQUEST_BYTES: usize = 8 * 1024 * 1024;
@@ -85,6 +85,9 @@ pub(super) async fn explain(
     let mut explained = Explained::of(frontend.id(), operation, explanation, outlooks);
     if merged {
         explained.decision = Some("answered here, from what is known of all candidates".to_owned());
+    }
+    if let Some(change) = gateway::manage_outlook(&request, &state.gateway, &frontend, &asked, &facts) {
+        explained.change(change);
     }
     answer::ok(&explained)
 }
@@ -163,6 +166,21 @@ impl Explained {
                     Member::of(report, outlook)
                 })
                 .collect(),
+        }
+    }
+}
+
+impl Explained {
+    /// The request changes models: it goes to several backends, and neither a policy nor a queue has a say.
+    fn change(&mut self, change: ManageOutlook) {
+        let ManageOutlook { by, refusal, mut reasons } = change;
+        self.policy = by;
+        (self.chosen, self.decision, self.wait) = (None, None, false);
+        for member in &mut self.candidates {
+            let reason = reasons.remove(&member.backend).flatten();
+            member.candidate = reason.is_none();
+            member.reason = reason;
+            member.refusal.clone_from(&refusal);
         }
     }
 }

@@ -23,7 +23,7 @@ use super::refusal::Refusal;
 use super::resume;
 use super::trace::Trace;
 use super::translating::Translating;
-use crate::actors::{Denied, Query, Tried};
+use crate::actors::{Denied, Pick, Query, Tried};
 use crate::upstream::Client;
 
 /// What an attempt needs besides the body.
@@ -40,6 +40,17 @@ pub(super) struct Attempts<'a> {
 // === impl Attempts ===
 
 impl Attempts<'_> {
+    /// The answer of one backend that was chosen already, whatever it is; there is no other attempt.
+    pub(super) async fn at(self, body: Intake, pick: Pick) -> Result<Box<Answer>, Refusal> {
+        let mut body = body;
+        let exchange = Exchange { attempts: self, view: &pick.view, asked: Asked::ByClient };
+        match exchange.run(&mut body, pick.permit).await {
+            Attempted::Answered(answer) => Ok(answer),
+            Attempted::Failed(failure) => failure.given,
+            Attempted::Refused(refusal) | Attempted::Unsaid(refusal) => Err(refusal),
+        }
+    }
+
     /// Tries backends, each at most once, until one answers or no further attempt is allowed.
     pub(super) async fn run(self, mut body: Intake, trace: &mut Trace) -> Result<Answer, Refusal> {
         let frontend = &self.admitted.frontend;

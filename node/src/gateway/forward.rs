@@ -32,7 +32,9 @@ pub(super) enum Asked {
     ByClient,
     /// One made from the client's, that continues an answer. The frontend's pins are in it.
     ToContinue,
-    /// One made from the client's, in another API.
+    /// The client's own, one of several: their answers are read here and made one.
+    OfMany,
+    /// One made from the client's, in another API, or to find out something about the backend.
     Translated,
 }
 
@@ -50,7 +52,31 @@ pub(super) fn head(
         Asked::Translated => operation.method().parse().unwrap_or_default(),
         _ => request.method().clone(),
     };
-    let mut head = RequestHead::new(&method, &path_and_query(request, operation, backend, asked))?;
+    let path = operation.upstream_path().unwrap_or_else(|| request.uri().path());
+    built(request, admitted, backend, id, (&method, path), asked)
+}
+
+/// Builds the head of a request by which this node finds out something that the client's request depends on.
+pub(super) fn look(
+    request: &HttpRequest,
+    admitted: &Admitted,
+    backend: &Backend,
+    id: &RequestId,
+    method: &Method,
+    path: &str,
+) -> Result<RequestHead, InvalidHead> {
+    built(request, admitted, backend, id, (method, path), Asked::Translated)
+}
+
+fn built(
+    request: &HttpRequest,
+    admitted: &Admitted,
+    backend: &Backend,
+    id: &RequestId,
+    (method, path): (&Method, &str),
+    asked: Asked,
+) -> Result<RequestHead, InvalidHead> {
+    let mut head = RequestHead::new(method, &path_and_query(request, path, backend, asked))?;
     let received = request.headers();
     let is_trusted = admitted.origin.trusted_peer;
     let hop = Hop::of(received.get_all(header::CONNECTION));
@@ -64,7 +90,8 @@ pub(super) fn head(
             // The body goes on without it.
             header::CONTENT_ENCODING if intake::is_decoded(admitted.operation) => false,
             // These speak of the client's own body, and an answer in a coding cannot go on where another one ended.
-            header::CONTENT_TYPE | header::ACCEPT_ENCODING if asked != Asked::ByClient => false,
+            header::CONTENT_TYPE if !matches!(asked, Asked::ByClient | Asked::OfMany) => false,
+            header::ACCEPT_ENCODING if asked != Asked::ByClient => false,
             // Nor do these mean anything in another API, and a key is for those whose API the client speaks.
             header::ACCEPT if asked == Asked::Translated => false,
             _ if asked == Asked::Translated && is_of_an_api(name) => false,
@@ -96,8 +123,8 @@ pub(super) fn head(
     {
         head.header(&FORWARDED_HOST, host.as_bytes())?;
     }
-    let has_body = method == Method::POST;
-    if asked != Asked::ByClient && has_body && !overrides(backend, header::CONTENT_TYPE.as_str()) {
+    let is_made_here = matches!(asked, Asked::ToContinue | Asked::Translated);
+    if is_made_here && method == Method::POST && !overrides(backend, header::CONTENT_TYPE.as_str()) {
         head.header(&header::CONTENT_TYPE, b"application/json")?;
     }
     append(&mut head, request, &header::VIA, VIA)?;
@@ -130,11 +157,10 @@ fn is_of_an_api(name: &HeaderName) -> bool {
 /// means nothing in another API.
 fn path_and_query<'a>(
     request: &'a HttpRequest,
-    operation: Operation,
+    path: &'a str,
     backend: &Backend,
     asked: Asked,
 ) -> Cow<'a, str> {
-    let path = operation.upstream_path().unwrap_or_else(|| request.uri().path());
     let own = backend.querystring.as_ref().map(Secret::expose).unwrap_or_default();
     let clients = if asked == Asked::Translated { "" } else { request.query_string() };
     let queries = [clients, own];

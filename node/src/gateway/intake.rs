@@ -23,6 +23,7 @@ use tokio::task::yield_now;
 use self::decoding::{Coding, Decoding, Step};
 use super::GatewaySettings;
 use super::ingress::Admitted;
+use super::manage;
 use super::patience::Progress;
 use super::refusal::Refusal;
 use crate::upstream::{BodySourceError, RequestBody};
@@ -171,7 +172,7 @@ struct Stalled(Refusal);
 /// turn out to speak) another API.
 fn must_be_whole(admitted: &Admitted) -> bool {
     let (operation, config) = (admitted.operation, &admitted.config);
-    if operation == Operation::AnthropicCountTokens {
+    if operation == Operation::AnthropicCountTokens || manage::is_read_whole(operation) {
         return true;
     }
     admitted.frontend.view().backends().any(|(backend, view)| {

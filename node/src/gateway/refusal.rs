@@ -14,6 +14,7 @@ use ollamaflow_protocol::wire;
 
 use super::identity::{RequestId, named};
 use super::intake::ACCEPTED_CODINGS;
+use super::manage::ManageError;
 use crate::actors::{Denied, NoCandidate};
 use crate::media::FetchError;
 
@@ -54,6 +55,8 @@ pub(super) enum Refusal {
     Translation(#[from] Refused),
     #[error("{error}")]
     Image { field: Option<String>, error: FetchError },
+    #[error(transparent)]
+    Manage(#[from] ManageError),
     #[error("{0}")]
     NoCandidate(String),
     #[error("which models there are is not known: backends {backends} have not told")]
@@ -87,6 +90,7 @@ impl Refusal {
                 FetchError::Tls(_) => StatusCode::BAD_GATEWAY,
                 _ => StatusCode::BAD_REQUEST,
             },
+            Self::Manage(error) => error.status(),
             Self::UnknownCoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::HttpVersion => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
@@ -111,6 +115,9 @@ impl Refusal {
             Self::ClientTooFast { retry_after } | Self::QueueFull { retry_after, .. } => Some(*retry_after),
             // By then another node answers, or this one again.
             Self::Stopping => Some(Duration::from_secs(1)),
+            Self::Manage(error) if error.status() == StatusCode::SERVICE_UNAVAILABLE => {
+                Some(Duration::from_secs(1))
+            }
             _ => None,
         }
     }

@@ -5,6 +5,7 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, Version};
 use actix_web::{HttpRequest, HttpResponse};
 use ollamaflow_protocol::header as names;
+use ollamaflow_protocol::id::BackendId;
 
 use super::answer::{Answer, AnswerBody};
 use super::cors;
@@ -46,20 +47,13 @@ pub(super) fn relay(
             response.headers_mut().append(name, value);
         }
     }
-    response.headers_mut().insert(STICKY, sticky(admitted));
-    if let Ok(backend) = HeaderValue::from_str(answer.backend.id().as_ref()) {
-        response.headers_mut().insert(BACKEND, backend);
-    }
+    mark(response.headers_mut(), admitted, Some(answer.backend.id()));
     let resumable = answer.resumable.take();
     if admitted.config.resume_streams {
         let may_be = if resumable.is_some() { "true" } else { "false" };
         response.headers_mut().insert(RESUMED, HeaderValue::from_static(may_be));
     }
-    if request.version() < Version::HTTP_11 {
-        // HTTP/1.0 knows no chunks: the end of the connection is the end of the body.
-        response.head_mut().no_chunking(true);
-        response.head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
-    }
+    unchunk(request, &mut response);
     let is_error = answer.status.is_client_error() || answer.status.is_server_error();
     let whole = if is_error { End::Error } else { End::Complete };
     answer.told.write(admitted.operation, response.headers_mut());
@@ -69,6 +63,22 @@ pub(super) fn relay(
     match length {
         Some(length) if request.method() == Method::HEAD => response.set_body(HeadOnly { length }.boxed()),
         _ => response.set_body(relay.boxed()),
+    }
+}
+
+/// What every answer of backends has: whether the frontend keeps clients, and whose answer it is.
+pub(super) fn mark(headers: &mut HeaderMap, admitted: &Admitted, backend: Option<&BackendId>) {
+    headers.insert(STICKY, sticky(admitted));
+    if let Some(Ok(backend)) = backend.map(|id| HeaderValue::from_str(id.as_ref())) {
+        headers.insert(BACKEND, backend);
+    }
+}
+
+/// HTTP/1.0 knows no chunks: the end of the connection is the end of the body.
+pub(super) fn unchunk<B>(request: &HttpRequest, response: &mut HttpResponse<B>) {
+    if request.version() < Version::HTTP_11 {
+        response.head_mut().no_chunking(true);
+        response.head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
     }
 }
 

@@ -31,6 +31,6 @@ pub(crate) fn query(
 }
 
 /// The labels that the request demands.
-fn labels(request: &HttpRequest) -> impl Iterator<Item = &[u8]> {
+pub(super) fn labels(request: &HttpRequest) -> impl Iterator<Item = &[u8]> {
     request.headers().get_all(LABEL).flat_map(|value| names::labels(value.as_bytes()))
 }

@@ -37,6 +37,12 @@ impl Trace {
         self.decision = Some(decision);
     }
 
+    /// The request goes to so many backends at once.
+    pub(super) fn attempts_at(&mut self, backends: usize, decision: Decision) {
+        self.attempts = u32::try_from(backends).unwrap_or(u32::MAX);
+        self.decision = Some(decision);
+    }
+
     /// The last attempt was none: nothing was sent.
     pub(super) fn unsaid(&mut self) {
         self.attempts = self.attempts.saturating_sub(1);

@@ -56,6 +56,11 @@ impl BodyStream {
         self.length
     }
 
+    /// The pieces themselves, for one who sends them elsewhere.
+    pub fn into_pieces(self) -> Pin<Box<dyn Stream<Item = Result<Bytes, BodySourceError>>>> {
+        self.stream
+    }
+
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodySourceError>>> {
         self.started = true;
         self.stream.as_mut().poll_next(cx)

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::hex128;
 use super::nodes::NodeId;
 use super::token::TokenHash;
+use super::work::{Sighting, WorkEnd, WorkKey};
 use crate::id::{BackendId, ClusterId, FrontendId, TokenName};
 use crate::object::{Backend, Frontend, record};
 
@@ -118,6 +119,46 @@ pub enum Command {
         /// Its id.
         id: NodeId,
     },
+    /// Claims work on a model, so that nobody else does it meanwhile. Refused if somebody does.
+    ClaimWork {
+        /// What is done where.
+        key: WorkKey,
+        /// The model as it is named to the backend.
+        name: String,
+        /// Random number of this claim.
+        #[serde(with = "hex128")]
+        token: u128,
+        /// The claim that it takes over, because its holder has been silent for too long.
+        #[serde(default)]
+        over: Option<Sighting>,
+    },
+    /// Keeps a claim, and tells how far the work is.
+    RenewWork {
+        /// What is done where.
+        key: WorkKey,
+        /// The claim.
+        #[serde(with = "hex128")]
+        token: u128,
+        /// How much is done, if that is known.
+        #[serde(default)]
+        percent: Option<u8>,
+    },
+    /// Ends a claim.
+    ReleaseWork {
+        /// What was done where.
+        key: WorkKey,
+        /// The claim.
+        #[serde(with = "hex128")]
+        token: u128,
+        /// How it ended.
+        end: WorkEnd,
+    },
+    /// Forgets what has failed, so that it is tried again now.
+    RetryWorks {
+        /// At this backend; at all if none is given.
+        #[serde(default)]
+        backend: Option<BackendId>,
+    },
     /// A command of a version that this one does not know. Always refused.
     #[serde(untagged)]
     Unknown(UnknownCommand),
@@ -173,8 +214,24 @@ impl Command {
             Self::DeleteToken { .. } => "DeleteToken",
             Self::AllocateNode { .. } => "AllocateNode",
             Self::RetireNode { .. } => "RetireNode",
+            Self::ClaimWork { .. } => "ClaimWork",
+            Self::RenewWork { .. } => "RenewWork",
+            Self::ReleaseWork { .. } => "ReleaseWork",
+            Self::RetryWorks { .. } => "RetryWorks",
             Self::Unknown(command) => command.name(),
         }
+    }
+
+    /// Whether it is about work that is claimed. Such commands come often and may be applied twice without harm, so
+    /// they are not remembered.
+    pub(super) const fn is_about_work(&self) -> bool {
+        matches!(
+            self,
+            Self::ClaimWork { .. }
+                | Self::RenewWork { .. }
+                | Self::ReleaseWork { .. }
+                | Self::RetryWorks { .. }
+        )
     }
 }
 

@@ -52,6 +52,12 @@ pub enum Outcome {
     },
     /// The node is struck off.
     NodeRetired,
+    /// The work is claimed.
+    WorkClaimed,
+    /// The claim goes on.
+    WorkRenewed,
+    /// The claim has ended.
+    WorkReleased,
 }
 
 /// The kinds of things in the replicated state.
@@ -67,6 +73,8 @@ pub enum ObjectKind {
     Token,
     /// A node of the cluster.
     Node,
+    /// Work on a model.
+    Work,
 }
 
 /// One thing in the replicated state. Prints as `backend b1`.
@@ -109,6 +117,7 @@ impl fmt::Display for ObjectKind {
             Self::Backend => "backend",
             Self::Token => "admin token",
             Self::Node => "node",
+            Self::Work => "work on a model",
         })
     }
 }

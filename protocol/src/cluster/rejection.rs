@@ -117,6 +117,24 @@ pub enum Rejection {
         /// Its name, as far as it can be told.
         name: String,
     },
+    /// Somebody does this work already.
+    #[error("node {node} works on the model {model} at backend {backend} already: wait until it has ended")]
+    WorkClaimed {
+        /// Where.
+        backend: BackendId,
+        /// The canonical name of the model.
+        model: String,
+        /// Who.
+        node: NodeId,
+    },
+    /// The claim is not held any more.
+    #[error("the claim to work on the model {model} at backend {backend} has ended")]
+    WorkLost {
+        /// Where.
+        backend: BackendId,
+        /// The canonical name of the model.
+        model: String,
+    },
 }
 
 // === Rejection ===
@@ -137,7 +155,9 @@ impl Rejection {
             | Self::PreconditionFailed { .. }
             | Self::TooMany { .. }
             | Self::AlreadySeeded { .. }
-            | Self::NodeRetired { .. } => ErrorKind::Conflict,
+            | Self::NodeRetired { .. }
+            | Self::WorkClaimed { .. }
+            | Self::WorkLost { .. } => ErrorKind::Conflict,
         }
     }
 

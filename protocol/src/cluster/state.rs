@@ -8,6 +8,7 @@ mod objects;
 mod registry;
 mod snapshot;
 mod whole;
+mod works;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::catalog::Catalog;
 use crate::id::{ClusterId, TokenName};
 
 pub use self::snapshot::{SNAPSHOT_FORMAT, SnapshotError};
+use self::works::Works;
 
 /// Largest stored form of one object, in bytes. One object is one entry of the log, and the store keeps entries
 /// below 96 KiB in one piece.
@@ -44,6 +46,7 @@ pub struct ClusterState {
     nodes: Arc<Nodes>,
     history: Arc<History>,
     recent: Arc<Recent>,
+    works: Arc<Works>,
 }
 
 // === ClusterState ===

@@ -6,6 +6,7 @@ mod registry;
 mod replicas;
 mod snapshot;
 mod whole;
+mod works;
 
 use super::*;
 use crate::catalog::Catalog;

@@ -126,6 +126,17 @@ impl<'b> Scanner<'b> {
         }
     }
 
+    /// Whether what comes next is an empty string, an empty array or null. Nothing is consumed.
+    pub(crate) fn is_void(&mut self) -> bool {
+        let Some(first) = self.peek() else { return false };
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        match first {
+            b'"' => rest.starts_with(b"\"\""),
+            b'[' => rest[1..].trim_ascii_start().starts_with(b"]"),
+            _ => rest.starts_with(b"null"),
+        }
+    }
+
     /// Passes over one value of any type.
     pub(crate) fn skip(&mut self) -> Result<(), Broken> {
         match self.peek() {

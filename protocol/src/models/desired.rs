@@ -12,6 +12,8 @@ mod want;
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 pub use self::ledger::{Failure, Ledger, Limits, Pulling};
 pub use self::want::{Desired, Wanted, Wish};
 
@@ -48,7 +50,7 @@ pub struct Action {
 }
 
 /// What can be done with a model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum ActionKind {
     /// `POST /api/pull`
     Pull,

@@ -6,8 +6,8 @@
 //!   once), in the order in which backends say them.
 //! - A layer's `total` is the sum over all backends from its first line on, since clients fix the length of a bar then:
 //!   a backend that has not told yet counts like the first that has. `completed` is the sum, and neither ever shrinks.
-//! - A backend's failure is a status at once. The last line is `{"status":"success"}` if all that had to succeed did,
-//!   else an error that names each backend that failed.
+//! - A backend's failure is a status at once, if there are others. The last line is `{"status":"success"}` if all that had to succeed did,
+//!   else an error that names each backend that failed, if there are others.
 //!
 //! Bounded: the length of lines, the number of layers and of statuses. What is beyond these is not shown, but for a line
 //! that is too long, which fails its backend.
@@ -126,7 +126,10 @@ impl Progress {
         part.feed = Feed::default();
         part.state = State::Failed(Failed { status, message });
         self.statuses.leave(index);
-        self.write(&Written { status: Some(&told), ..Written::EMPTY }, out);
+        // Of a lone backend the last line tells it all.
+        if self.parts.len() > 1 {
+            self.write(&Written { status: Some(&told), ..Written::EMPTY }, out);
+        }
         self.tell_statuses(out);
     }
 
@@ -161,7 +164,8 @@ impl Progress {
             let body = written(&Written { status: Some("success"), ..Written::EMPTY });
             return Outcome { status: 200, body };
         }
-        let told: Vec<_> = failed().map(Part::told).collect();
+        let is_lone = self.parts.len() == 1;
+        let told: Vec<_> = failed().map(|part| part.told(is_lone)).collect();
         let message =
             if told.is_empty() { "there is no backend to do it".to_owned() } else { told.join("; ") };
         let mut statuses = failed().map(Part::status);
@@ -255,11 +259,13 @@ impl Progress {
 // === impl Part ===
 
 impl Part {
-    fn told(&self) -> String {
-        match &self.state {
-            State::Failed(failed) => format!("backend {}: {}", self.backend, failed.message),
-            _ => format!("backend {}: it has not ended", self.backend),
-        }
+    /// What went wrong. A lone backend is not named: its client hears what it would hear without us.
+    fn told(&self, is_lone: bool) -> String {
+        let message = match &self.state {
+            State::Failed(failed) => failed.message.as_str(),
+            _ => "it has not ended",
+        };
+        if is_lone { message.to_owned() } else { format!("backend {}: {message}", self.backend) }
     }
 
     fn status(&self) -> u16 {

@@ -9,7 +9,7 @@ pub(super) const FOREVER: i64 = i64::MAX;
 
 /// The value in nanoseconds: a number is seconds, a text a duration with its units, as Go writes it (`1h30m`). `None`
 /// for everything else, texts without a unit included (`api/types.go`, `Duration.UnmarshalJSON`).
-pub(super) fn nanoseconds(value: &Value) -> Option<i64> {
+pub(crate) fn nanoseconds(value: &Value) -> Option<i64> {
     let nanoseconds = match value {
         Value::Number(seconds) => truncated(seconds.as_f64()? * 1e9),
         Value::String(text) => parse(text)?,

@@ -119,6 +119,11 @@ impl Drop for Process {
     }
 }
 
+/// Where the node listens, unless its own arguments say so.
+fn listening(arguments: &[String]) -> &'static [&'static str] {
+    if arguments.iter().any(|argument| argument == "--listen") { &[] } else { &["--listen", "127.0.0.1:0"] }
+}
+
 impl Starting {
     fn spawn(directory: &Path, builder: &NodeBuilder) -> Self {
         let log = directory.join("node.log");
@@ -131,7 +136,7 @@ impl Starting {
         }
         command
             .current_dir(directory)
-            .args(["--listen", "127.0.0.1:0"])
+            .args(listening(&builder.arguments))
             .args(&builder.arguments)
             .envs(builder.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())

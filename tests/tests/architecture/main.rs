@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms of the node, each with those that it may import from.
-const ROOMS: [(&str, &[&str]); 15] = [
+const ROOMS: [(&str, &[&str]); 16] = [
     ("clock", &[]),
     ("random", &[]),
     ("settings", &["clock", "random"]),
@@ -17,8 +17,9 @@ const ROOMS: [(&str, &[&str]); 15] = [
     ("media", &["upstream"]),
     ("actors", &["catalog", "clock", "upstream"]),
     ("listener", &[]),
-    ("gateway", &["actors", "clock", "listener", "media", "upstream"]),
-    ("admin", &["actors", "clock", "cluster", "gateway", "listener", "random"]),
+    ("models", &["actors", "catalog", "clock", "cluster", "random", "upstream"]),
+    ("gateway", &["actors", "clock", "cluster", "listener", "media", "models", "upstream"]),
+    ("admin", &["actors", "clock", "cluster", "gateway", "listener", "models", "random"]),
     (
         "app",
         &[
@@ -30,6 +31,7 @@ const ROOMS: [(&str, &[&str]); 15] = [
             "media",
             "actors",
             "listener",
+            "models",
             "gateway",
             "admin",
         ],

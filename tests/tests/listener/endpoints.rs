@@ -62,7 +62,11 @@ async fn every_endpoint_reaches_its_path_with_its_method_body_and_query() {
             seen.unwrap_or_else(|| panic!("{case} did not arrive: {} {}", answer.status(), answer.text()));
         assert_eq!((seen.method.as_str(), seen.path.as_str()), (method, upstream), "{case}");
         assert_eq!(seen.query.as_deref(), Some("a=1&b=%20c"), "{case}");
-        let sent = if matches!(method, "POST" | "DELETE") { body().to_string() } else { String::new() };
+        let mut sent = if matches!(method, "POST" | "DELETE") { body().to_string() } else { String::new() };
+        if ["/api/pull", "/api/push", "/api/create"].contains(&upstream) {
+            // A backend that tells its progress can be told from one that is stuck.
+            sent = sent.replace("\"stream\":false", "\"stream\":true");
+        }
         assert_eq!(seen.body_length, sent.len() as u64, "{case}");
         // A simulated engine does not remember blobs.
         if !upstream.contains("blobs") {

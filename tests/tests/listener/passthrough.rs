@@ -68,12 +68,13 @@ async fn an_unlisted_path_goes_to_a_backend_of_its_format() {
 }
 
 #[tokio::test]
-async fn a_native_path_that_is_not_translated_is_a_502_that_names_the_formats() {
+async fn a_native_path_that_is_not_translated_is_an_error_that_names_the_formats() {
     let openai = SimulatedBackend::start(SimConfig::openai(["m"]));
     let node = ready(Node::builder().frontend(f1()).backend(backend("b1", &openai).openai())).await;
-    for request in [Request::get("/api/echo/x"), Request::post("/api/push").json(&json!({ "model": "m" }))] {
+    let push = Request::post("/api/push").json(&json!({ "model": "m" }));
+    for (request, status) in [(Request::get("/api/echo/x"), 502), (push, 400)] {
         let answer = answer(&node, request).await;
-        assert_eq!(answer.status(), 502);
+        assert_eq!(answer.status(), status);
         let message = answer.json()["error"].as_str().unwrap().to_owned();
         assert!(message.contains("Ollama") && message.contains("OpenAI"), "{message}");
     }

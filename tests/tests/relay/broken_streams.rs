@@ -281,7 +281,8 @@ async fn a_stream_that_ends_with_the_connection_is_held_to_its_end_marker_too() 
 async fn a_frame_that_is_no_json_is_relayed_as_it_is_and_the_stream_goes_on() {
     let (backend, node) = one().await;
     backend.set_fault(FaultKind::MalformedFrame { after_frames: 2, text: Some("{\"a\":\"cut".to_owned()) });
-    for api in ALL {
+    // Progress is read here and not relayed.
+    for api in ALL.into_iter().filter(|api| *api != Api::Pull) {
         let (frames, end) = api.frames(node.addr()).await;
         assert_eq!((frames[2].data.as_str(), end), ("{\"a\":\"cut", End::Complete), "{api:?}");
         assert!(api.is_end(frames.last().unwrap()), "{api:?}: {frames:?}");

@@ -27,7 +27,7 @@ impl ClusterState {
     ///
     /// A refused command changes nothing but the memory of its request id. A request id that was seen before
     /// changes nothing at all and gets the answer of the first time. A command of a newer schema, or one that this
-    /// version does not know, is refused and not remembered.
+    /// version does not know, is refused and not remembered; nor is one on work that is claimed, see `work`.
     pub fn apply(&self, index: u64, envelope: &Envelope) -> (Self, Result<Applied, Rejection>) {
         if let Some(rejection) = unknown(envelope) {
             return (self.clone(), Err(rejection));
@@ -42,7 +42,9 @@ impl ClusterState {
             }
             Err(rejection) => (self.clone(), Err(rejection)),
         };
-        next.recent = Arc::new(self.recent.remembering(envelope.request, &outcome));
+        if !envelope.command.is_about_work() {
+            next.recent = Arc::new(self.recent.remembering(envelope.request, &outcome));
+        }
         (next, outcome)
     }
 
@@ -76,6 +78,12 @@ impl ClusterState {
                 self.allocate_node(entering, address, *incarnation)
             }
             Command::RetireNode { id } => self.retire_node(entering, *id),
+            Command::ClaimWork { key, name, token, over } => {
+                self.claim_work(entering, key, name, *token, *over)
+            }
+            Command::RenewWork { key, token, percent } => self.renew_work(key, *token, *percent),
+            Command::ReleaseWork { key, token, end } => self.release_work(key, *token, end),
+            Command::RetryWorks { backend } => Ok(self.retry_works(backend.as_ref())),
             Command::Unknown(_) => Err(unknown_command(entering.envelope)),
         }
     }
@@ -92,6 +100,7 @@ impl ClusterState {
             entry.former = former;
             entry.former_bytes = former_bytes;
         });
+        next.works = next.works.without_strangers(&catalog);
         next.catalog = Arc::new(catalog);
         next.catalog_bytes = catalog_bytes;
         next.catalog_revision = next.revision;

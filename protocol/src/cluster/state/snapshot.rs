@@ -9,11 +9,13 @@ use thiserror::Error;
 
 use super::ClusterState;
 use super::entity::Entity;
+use super::works::Works;
 use crate::catalog::{Catalog, Violation};
 use crate::cluster::history::History;
 use crate::cluster::nodes::Nodes;
 use crate::cluster::recent::{MAX_RECENT_REQUESTS, Recent};
 use crate::cluster::token::{MAX_TOKENS, StoredToken};
+use crate::cluster::work::Work;
 use crate::id::ClusterId;
 use crate::object::{Backend, Frontend, record};
 
@@ -74,6 +76,9 @@ pub(super) struct StateRecord {
     nodes: Arc<Nodes>,
     history: Arc<History>,
     recent: Arc<Recent>,
+    /// Left out if there is none: versions before claims neither write nor miss it, and hashes stay as they were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    works: Vec<Arc<Work>>,
 }
 
 // === ClusterState ===
@@ -85,6 +90,7 @@ impl ClusterState {
         let state = StateRecord {
             history: Arc::clone(&self.history),
             recent: Arc::clone(&self.recent),
+            works: self.works.list(),
             ..StateRecord::without_past(self)
         };
         let snapshot = Snapshot { format: SNAPSHOT_FORMAT, state };
@@ -105,7 +111,7 @@ impl ClusterState {
 // === StateRecord ===
 
 impl StateRecord {
-    /// The present content: no history, no memory of requests.
+    /// The present content: no history, no memory of requests, no work that is claimed.
     pub(super) fn without_past(state: &ClusterState) -> Self {
         Self {
             cluster_id: state.cluster_id.clone(),
@@ -117,6 +123,7 @@ impl StateRecord {
             nodes: Arc::clone(&state.nodes),
             history: Arc::default(),
             recent: Arc::default(),
+            works: Vec::new(),
         }
     }
 
@@ -129,6 +136,8 @@ impl StateRecord {
         let frontends = self.frontends.into_iter().map(|object| (object.identifier.clone(), object));
         let backends = self.backends.into_iter().map(|object| (object.identifier.clone(), object));
         let tokens = self.tokens.into_iter().map(|StoredToken(token)| (token.name.clone(), token));
+        let works = Works::from_list(self.works)
+            .ok_or_else(|| SnapshotError::Inconsistent("works that cannot be".to_owned()))?;
         Ok(ClusterState {
             cluster_id: self.cluster_id,
             revision: self.revision,
@@ -139,6 +148,7 @@ impl StateRecord {
             nodes: self.nodes,
             history: self.history,
             recent: self.recent,
+            works: Arc::new(works),
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::{Action, ActionKind, Standing};
@@ -34,7 +35,7 @@ pub struct Limits {
 }
 
 /// Why a pull, load or delete failed, as far as it decides whether it is tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Failure {
     /// There is no such model: final until the configuration changes.
     NotFound,

@@ -143,6 +143,14 @@ fn without_a_stream_the_status_is_what_backends_have_in_common() {
 }
 
 #[test]
+fn a_lone_backend_is_not_named() {
+    let (mut progress, mut out) = (progress(1), Vec::new());
+    progress.push(0, b"{\"status\":\"pulling manifest\"}\n{\"error\":\"its own words\"}\n", &mut out);
+    progress.finish(&mut out);
+    assert_eq!(lines(&out), [status("pulling manifest"), json!({"error": "its own words"})]);
+}
+
+#[test]
 fn statuses_of_slower_backends_come_where_they_belong() {
     let (mut progress, mut out) = (progress(2), Vec::new());
     let said = |statuses: &[&str]| joined(statuses.iter().map(|text| status(text)));

@@ -91,7 +91,7 @@ impl Exchange<'_> {
         let pins = match self.asked {
             // The frontend's are in it, and what was generated is taken off its limits of tokens.
             Asked::ToContinue => &pins[1..],
-            Asked::ByClient | Asked::Translated => &pins[..],
+            Asked::ByClient | Asked::OfMany | Asked::Translated => &pins[..],
         };
         Ok(full(intake::merged(body, pins)?))
     }
