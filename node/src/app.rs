@@ -23,6 +23,7 @@ use crate::cluster::{PeerTlsError, SecretError, StartError};
 use crate::gateway::{self, Closing, Gateway, GatewaySettings};
 use crate::listener::{self, ListenerSettings};
 use crate::media::{Fetcher, Limits, Media};
+use crate::models::{Claims, Reconciling};
 use crate::settings::{ListenTarget, Loaded, Settings};
 use crate::telemetry;
 use crate::upstream::{Client, ClientSettings};
@@ -85,6 +86,8 @@ async fn run(loaded: Loaded) -> Result<(), AppError> {
     let (publisher, catalog) = CatalogPublisher::new(cluster.state().catalog().clone());
     let actors = Actors::start(catalog, probe_settings(settings)).await;
     actix_web::rt::spawn(clustering::publish(cluster.clone(), publisher));
+    let claims = Claims::start(cluster.clone());
+    let reconciling = Reconciling::start(cluster.clone(), actors.directory(), claims);
     let readiness = Readiness::new();
     let state = web::Data::new(AdminState {
         cluster: cluster.clone(),
@@ -123,6 +126,7 @@ async fn run(loaded: Loaded) -> Result<(), AppError> {
         }
     };
     let result = tokio::try_join!(server, admin_server).map_err(AppError::Server);
+    reconciling.stop().await;
     actors.stop();
     cluster.stop().await;
     tracing::info!("stopped");
