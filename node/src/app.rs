@@ -20,7 +20,7 @@ use crate::actors::{Actors, Directory, ProbeSettings};
 use crate::admin::{self, AdminState, Authority, Readiness};
 use crate::catalog::CatalogPublisher;
 use crate::cluster::{PeerTlsError, SecretError, StartError};
-use crate::gateway::{self, Closing, Gateway, GatewaySettings};
+use crate::gateway::{self, Closing, Gateway, GatewaySettings, Lists};
 use crate::listener::{self, ListenerSettings};
 use crate::media::{Fetcher, Limits, Media};
 use crate::models::{Claims, Reconciling};
@@ -163,13 +163,20 @@ fn serve_clients(
     let workers = settings.webserver.worker_count();
     let (gateway, client) = (gateway_settings(settings), client_settings(settings));
     let (state, tally, closing) = (state.clone(), state.tally.clone(), closing.clone());
-    let media = Media::new(Limits::default());
+    let (media, lists) = (Media::new(Limits::default()), Arc::<Lists>::default());
     let server = listener::serve(listeners.sockets, &listener_settings(settings, workers), move || {
         // Runs once on each worker thread: the upstream client and its connections belong to that thread.
         let (client, tally) = (Client::new(&client), tally.clone());
         let fetcher = Fetcher::new(media.clone());
-        let gateway =
-            Gateway::new(directory.clone(), gateway.clone(), client, fetcher, tally, closing.clone());
+        let gateway = Gateway::new(
+            directory.clone(),
+            gateway.clone(),
+            client,
+            fetcher,
+            tally,
+            lists.clone(),
+            closing.clone(),
+        );
         let app = App::new().service(admin::probes(state.clone()));
         let app = if has_admin { app.service(admin::service(state.clone())) } else { app };
         app.default_service(gateway.into_service())
@@ -191,8 +198,15 @@ fn serve_admins(
         // No frontend is known here, so nothing is carried to a backend.
         let client = Client::new(&client);
         let fetcher = Fetcher::new(media.clone());
-        let gateway =
-            Gateway::new(Arc::default(), gateway.clone(), client, fetcher, Arc::default(), closing.clone());
+        let gateway = Gateway::new(
+            Arc::default(),
+            gateway.clone(),
+            client,
+            fetcher,
+            Arc::default(),
+            Arc::default(),
+            closing.clone(),
+        );
         App::new()
             .service(admin::probes(state.clone()))
             .service(admin::service(state.clone()))

@@ -15,6 +15,7 @@ mod images;
 mod ingress;
 mod intake;
 mod local;
+mod merged;
 mod origin;
 mod patience;
 mod preview;
@@ -55,6 +56,7 @@ use crate::upstream;
 pub use self::closing::{Closer, Closing, closing};
 pub(crate) use self::cors::preflight;
 pub(crate) use self::identity::RequestId;
+pub use self::merged::Lists;
 pub(crate) use self::origin::client_key;
 pub(crate) use self::preview::{Outlook, Preview};
 pub(crate) use self::respond::finish;
@@ -83,6 +85,7 @@ pub struct Gateway {
     upstream: upstream::Client,
     fetcher: Fetcher,
     tally: Arc<Tally>,
+    lists: Arc<Lists>,
 }
 
 // === impl Gateway ===
@@ -95,10 +98,11 @@ impl Gateway {
         upstream: upstream::Client,
         fetcher: Fetcher,
         tally: Arc<Tally>,
+        lists: Arc<Lists>,
         closing: Closing,
     ) -> Self {
         closing.listen();
-        Self { directory, settings, upstream, fetcher, tally }
+        Self { directory, settings, upstream, fetcher, tally, lists }
     }
 
     /// The service for every path that is not the admin API's.
@@ -206,7 +210,7 @@ impl Gateway {
         counted: &mut Option<Counted>,
     ) -> Result<HttpResponse<BoxBody>, Refusal> {
         let received = intake::read(request, payload, admitted, &self.settings).await?;
-        if local::is_answered_here(admitted.operation, &admitted.frontend) {
+        if local::is_answered_here(admitted.operation) {
             let answer = local::answer(admitted, &received.body)?;
             if let Some(counted) = counted {
                 counted.end(End::Complete);
@@ -220,6 +224,14 @@ impl Gateway {
             .then(|| admitted.origin.client_key(request, &self.settings.sticky_headers));
         let (frontend, operation) = (&admitted.frontend, admitted.operation);
         let query = query(request, frontend, operation, &received.facts, client.as_ref());
+        if merged::is_answered_here(operation, request.method(), frontend, &query) {
+            let answer = merged::answer(&self.lists, request, admitted, &query).await?;
+            let is_error = answer.status().is_client_error();
+            if let Some(mut counted) = counted.take() {
+                counted.end(if is_error { End::Error } else { End::Complete });
+            }
+            return Ok(answer);
+        }
         let translating = Translating::new(&self.fetcher, received.facts.model.as_deref());
         let attempts = Attempts {
             client: &self.upstream,

@@ -25,6 +25,9 @@ pub const TRANSLATION: &str = "x-ollamaflow-translation";
 pub const DROPPED: &str = "x-ollamaflow-dropped";
 /// Response header: `true` if the numbers in the answer are an estimate.
 pub const ESTIMATE: &str = "x-ollamaflow-estimate";
+/// Response header of lists that are made of those of many backends: the backends that are down or could not be asked,
+/// comma-separated. Of these, what was known last is listed.
+pub const MISSING: &str = "x-ollamaflow-missing";
 /// Request header: labels that a backend must have; comma-separated and repeated headers both mean AND.
 pub const LABEL: &str = "x-ollamaflow-label";
 

@@ -208,6 +208,19 @@ impl FrontendView {
     pub fn backends(&self) -> impl Iterator<Item = (&Arc<BackendHandle>, Guard<Arc<BackendView>>)> {
         self.members.iter().map(|member| (&member.backend, member.backend.view()))
     }
+
+    /// How many backends it has.
+    pub fn size(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Those of its backends that suit the request by their configuration, whether or not they are well.
+    pub fn suiting(
+        &self,
+        query: &Query,
+    ) -> impl Iterator<Item = (&Arc<BackendHandle>, Guard<Arc<BackendView>>)> {
+        self.backends().filter(|(_, view)| survey::misfit(view, query).is_none())
+    }
 }
 
 // === impl Member ===

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::failure::Failure;
 use super::{AdminState, answer, body, query};
-use crate::actors::{CandidateReport, Explanation};
+use crate::actors::{CandidateReport, Explanation, FrontendView, Query};
 use crate::gateway::{self, Outlook, Preview};
 
 /// Largest request that is explained: what the gateway looks at is found in the first part of a longer one.
@@ -73,11 +73,34 @@ pub(super) async fn explain(
     let client = sticky.then(|| gateway::client_key(&request, &state.gateway));
     let asked = gateway::query(&request, &frontend, operation, &facts, client.as_ref());
     let view = frontend.view();
-    let preview = Preview::new(&frontend, &view.config, operation, &path, &text);
+    let preview = Preview::new(&frontend, &view.config, operation, &path, &text, &asked);
     let outlooks =
         view.backends().map(|(backend, view)| (backend.id().to_string(), preview.at(backend, &view)));
     let outlooks = outlooks.collect();
-    answer::ok(&Explained::of(frontend.id(), operation, frontend.explain(&asked), outlooks))
+    let mut explanation = frontend.explain(&asked);
+    let merged = preview.is_merged();
+    if merged {
+        merge(&mut explanation, &view, &asked, &preview);
+    }
+    let mut explained = Explained::of(frontend.id(), operation, explanation, outlooks);
+    if merged {
+        explained.decision = Some("answered here, from what is known of all candidates".to_owned());
+    }
+    answer::ok(&explained)
+}
+
+/// No backend is chosen for a merged answer, and each that suits the request is in it, however busy it is.
+fn merge(explanation: &mut Explanation, frontend: &FrontendView, asked: &Query, preview: &Preview<'_>) {
+    explanation.chosen = None;
+    explanation.waits = false;
+    for (backend, view) in frontend.suiting(asked) {
+        let id = backend.id().as_ref();
+        if let Some(report) = explanation.candidates.iter_mut().find(|report| report.backend == *id) {
+            let (is_candidate, reason) = preview.share(&view);
+            report.is_candidate = is_candidate;
+            report.reason = reason.map(str::to_owned);
+        }
+    }
 }
 
 /// The operation of a path; the method is the one that it takes.

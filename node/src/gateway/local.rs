@@ -1,10 +1,9 @@
-//! Requests of clients' APIs that are answered here, since no backend of the frontend can.
+//! Requests of clients' APIs that are answered here, since no backend can.
 
 use actix_web::HttpResponse;
 use actix_web::body::BoxBody;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use ollamaflow_protocol::header as names;
-use ollamaflow_protocol::object::ApiFormat;
 use ollamaflow_protocol::route::Operation;
 use ollamaflow_protocol::translate;
 use serde_json::json;
@@ -13,22 +12,13 @@ use super::ingress::Admitted;
 use super::intake::Intake;
 use super::refusal::Refusal;
 use super::translating::Told;
-use crate::actors::FrontendHandle;
 
 const ESTIMATE: HeaderName = HeaderName::from_static(names::ESTIMATE);
 
 /// Whether the request is answered here.
-pub(super) fn is_answered_here(operation: Operation, frontend: &FrontendHandle) -> bool {
-    match operation {
-        // Engines have no such path, and each counts by a tokenizer of its own.
-        Operation::AnthropicCountTokens => true,
-        Operation::OllamaVersion => {
-            let view = frontend.view();
-            let mut backends = view.backends().peekable();
-            backends.peek().is_some() && backends.all(|(_, view)| view.config.api_format == ApiFormat::OpenAI)
-        }
-        _ => false,
-    }
+pub(super) fn is_answered_here(operation: Operation) -> bool {
+    // Engines have no such path, and each counts by a tokenizer of its own.
+    operation == Operation::AnthropicCountTokens
 }
 
 /// The answer to such a request.
@@ -36,13 +26,9 @@ pub(super) fn answer(admitted: &Admitted, body: &Intake) -> Result<HttpResponse<
     let (Intake::Kept(bytes) | Intake::Once(bytes)) = body else { return Err(Refusal::NotWhole) };
     let mut response = HttpResponse::Ok();
     response.insert_header((header::CONTENT_TYPE, "application/json"));
-    let answer = if admitted.operation == Operation::AnthropicCountTokens {
-        response.insert_header((ESTIMATE, HeaderValue::from_static("true")));
-        json!({ "input_tokens": translate::count_tokens(bytes)? }).to_string().into_bytes()
-    } else {
-        translate::version_answer()
-    };
-    let mut response = response.body(answer);
+    response.insert_header((ESTIMATE, HeaderValue::from_static("true")));
+    let answer = json!({ "input_tokens": translate::count_tokens(bytes)? });
+    let mut response = response.body(answer.to_string());
     Told::here().write(admitted.operation, response.headers_mut());
     Ok(response)
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use actix_web::http::Method;
 use bytes::Bytes;
 use ollamaflow_protocol::object::{ApiFormat, Frontend};
 use ollamaflow_protocol::route::Operation;
@@ -9,9 +10,10 @@ use ollamaflow_protocol::translate::{self, Refused, Request};
 
 use super::intake;
 use super::local;
+use super::merged::{self, Share};
 use super::refusal::Refusal;
 use super::translating::{self, Reason, Saying, Told, Way, mapped};
-use crate::actors::{BackendHandle, BackendView, FrontendHandle};
+use crate::actors::{BackendHandle, BackendView, FrontendHandle, Query};
 
 /// Stands for an image that would be fetched.
 const IMAGE: (&str, &str) = ("iVBORw0KGgo=", "image/png");
@@ -22,6 +24,7 @@ pub(crate) struct Preview<'a> {
     frontend: &'a Frontend,
     body: &'a Bytes,
     is_answered_here: bool,
+    is_merged: bool,
     /// In neutral form, if it can be read.
     request: Result<Request, Refused>,
 }
@@ -47,10 +50,12 @@ impl<'a> Preview<'a> {
         operation: Operation,
         path: &str,
         body: &'a Bytes,
+        query: &Query,
     ) -> Self {
-        let is_answered_here = local::is_answered_here(operation, handle);
+        let is_merged = merged::is_answered_here(operation, &Method::GET, handle, query);
+        let is_answered_here = is_merged || local::is_answered_here(operation);
         let request = translating::read(operation, path, body);
-        Self { operation, frontend, body, is_answered_here, request }
+        Self { operation, frontend, body, is_answered_here, is_merged, request }
     }
 
     /// What it would become at this backend.
@@ -62,6 +67,20 @@ impl<'a> Preview<'a> {
                 refusal: None,
             },
             Err(refusal) => Outlook { refusal: Some(refusal.to_string()), ..Outlook::default() },
+        }
+    }
+
+    /// Whether the request is answered from what is known of all backends, so that none is chosen.
+    pub(crate) fn is_merged(&self) -> bool {
+        self.is_merged
+    }
+
+    /// Whether a backend that suits the request has a part in the merged answer, and what is to be said of that.
+    pub(crate) fn share(&self, view: &BackendView) -> (bool, Option<&'static str>) {
+        match merged::share(self.operation, view) {
+            Share::Current => (true, None),
+            Share::LastKnown => (true, Some("unhealthy: counts with what was known of it last")),
+            Share::Unknown => (false, Some("what it has is not known")),
         }
     }
 

@@ -14,7 +14,7 @@ use ollamaflow_protocol::wire;
 
 use super::identity::{RequestId, named};
 use super::intake::ACCEPTED_CODINGS;
-use crate::actors::Denied;
+use crate::actors::{Denied, NoCandidate};
 use crate::media::FetchError;
 
 /// Why a client gets an error of ours and not a backend's answer.
@@ -56,6 +56,8 @@ pub(super) enum Refusal {
     Image { field: Option<String>, error: FetchError },
     #[error("{0}")]
     NoCandidate(String),
+    #[error("which models there are is not known: backends {backends} have not told")]
+    ModelsUnknown { backends: String },
     #[error("all backends are busy, and too many requests wait for them already")]
     QueueFull { retry_after: Duration, rate_limited: bool },
     #[error("no backend was free within {waited_ms} ms")]
@@ -91,7 +93,10 @@ impl Refusal {
             Self::NotPermitted { .. } => StatusCode::FORBIDDEN,
             Self::TooLarge { .. } | Self::NotWhole => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::NoCandidate(_) | Self::Unreachable { .. } | Self::Failed { .. } => StatusCode::BAD_GATEWAY,
+            Self::NoCandidate(_)
+            | Self::ModelsUnknown { .. }
+            | Self::Unreachable { .. }
+            | Self::Failed { .. } => StatusCode::BAD_GATEWAY,
             Self::Stopping | Self::QueueFull { rate_limited: false, .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::ClientTooFast { .. } | Self::QueueFull { rate_limited: true, .. } => {
                 StatusCode::TOO_MANY_REQUESTS
@@ -165,6 +170,7 @@ impl Refusal {
             Self::TooLarge { .. } | Self::NotWhole => ErrorKind::TooLarge,
             Self::ClientTooFast { .. } | Self::QueueFull { .. } => ErrorKind::SlowDown,
             Self::NoCandidate(_)
+            | Self::ModelsUnknown { .. }
             | Self::Unreachable { .. }
             | Self::Failed { .. }
             | Self::TimedOut { .. }
@@ -174,10 +180,16 @@ impl Refusal {
     }
 }
 
+impl From<NoCandidate> for Refusal {
+    fn from(nobody: NoCandidate) -> Self {
+        Self::NoCandidate(nobody.to_string())
+    }
+}
+
 impl From<Denied> for Refusal {
     fn from(denied: Denied) -> Self {
         match denied {
-            Denied::Nobody(nobody) => Self::NoCandidate(nobody.to_string()),
+            Denied::Nobody(nobody) => nobody.into(),
             Denied::QueueFull { retry_after, rate_limited } => Self::QueueFull { retry_after, rate_limited },
             Denied::TimedOut { waited } => {
                 Self::QueueTimedOut { waited_ms: u64::try_from(waited.as_millis()).unwrap_or(u64::MAX) }

@@ -207,6 +207,25 @@ impl Memory {
         &self.models
     }
 
+    /// The places of the models that have left memory by `now`, given that the list was read at `read_at`. What is in
+    /// use stays beyond its time, and a backend's clock may be wrong: so one that had expired when it was listed has not
+    /// left.
+    pub fn gone(&self, read_at: Timestamp, now: Timestamp) -> impl Iterator<Item = usize> {
+        let has_left = move |at: Timestamp| read_at < at && at <= now;
+        self.models
+            .iter()
+            .enumerate()
+            .filter(move |(_, model)| model.expires_at.is_some_and(has_left))
+            .map(|(place, _)| place)
+    }
+
+    /// The same without the models at these places.
+    #[must_use]
+    pub fn without(&self, places: &[usize]) -> Self {
+        let left = self.models.iter().enumerate().filter(|(place, _)| !places.contains(place));
+        Self { models: left.map(|(_, model)| model.clone()).collect() }
+    }
+
     /// The model of this canonical name. There are few: memory is small.
     pub fn find(&self, canonical: &str) -> Option<&LoadedModel> {
         self.models.iter().find(|model| model.canonical == canonical)

@@ -220,7 +220,9 @@ impl BackendActor {
         let target = self.handle.view().target_id();
         let reading = probe::version(&self.config, self.settings.timeout);
         ctx.spawn(reading.into_actor(self).map(move |result, actor, _| match result {
-            Ok(version) if actor.handle.view().target_id() == target => actor.handle.publish_version(version),
+            Ok(version) if actor.handle.view().target_id() == target => {
+                actor.handle.publish_version(&version)
+            }
             Ok(_) => {}
             Err(e) => tracing::debug!(backend = %actor.handle.id(), error = %e, "the version was not read"),
         }));

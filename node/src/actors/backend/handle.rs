@@ -331,14 +331,16 @@ impl BackendHandle {
         self.refreshes.end(covering, published, now);
     }
 
-    pub(super) fn publish_version(&self, version: Option<Version>) {
+    pub(super) fn publish_version(&self, text: &str) {
+        let version: Option<Version> = text.parse().ok();
         let known = self.view.load().version;
-        if known != version {
+        let is_told = self.view.load().version_text().is_some_and(|told| **told == *text);
+        if known != version || (version.is_some() && !is_told) {
             // What a request has shown before the version was first read stands.
-            if known.is_some() {
+            if known.is_some() && known != version {
                 self.speech.forget();
             }
-            self.update(|view| view.version = version);
+            self.update(|view| view.take_version(version, text));
         }
     }
 

@@ -11,7 +11,6 @@ use bytes::Bytes;
 use ollamaflow_protocol::models::inventory::{Capabilities, Disk, InventoryError, Memory};
 use ollamaflow_protocol::object::{ApiFormat, Backend, HealthCheckMethod, Secret};
 use ollamaflow_protocol::time::Timestamp;
-use ollamaflow_protocol::translate::Version;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -122,11 +121,11 @@ pub(super) fn capabilities(
     async move { Ok(Capabilities::of_show(&exchange.await?)?) }
 }
 
-/// The version of an Ollama; `None` if it tells none that can be compared.
+/// The version of an Ollama, as it tells it.
 pub(super) fn version(
     config: &Backend,
     timeout: Duration,
-) -> impl Future<Output = Result<Option<Version>, ProbeError>> + 'static {
+) -> impl Future<Output = Result<String, ProbeError>> + 'static {
     #[derive(Deserialize)]
     struct Answer {
         version: String,
@@ -134,7 +133,7 @@ pub(super) fn version(
     let exchange = exchange(config, Method::GET, "/api/version", Bytes::new(), timeout);
     async move {
         let answer: Answer = serde_json::from_slice(&exchange.await?)?;
-        Ok(answer.version.parse().ok())
+        Ok(answer.version)
     }
 }
 

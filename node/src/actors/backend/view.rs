@@ -27,6 +27,7 @@ pub struct BackendView {
     pub has_verdict: bool,
     /// Which Ollama it is; `None` until that was read, for other engines, and if it does not say.
     pub version: Option<Version>,
+    version_text: Option<Arc<str>>,
     /// Its models, and when they were last read.
     inventory: Option<(Arc<Inventory>, Timestamp)>,
     /// What it has in memory, and when that was last read.
@@ -71,6 +72,7 @@ impl BackendView {
             memory: None,
             capabilities,
             version: None,
+            version_text: None,
             config,
         }
     }
@@ -84,6 +86,7 @@ impl BackendView {
         }
         if is_elsewhere(&self.config, config) || self.config.api_format != config.api_format {
             self.version = None;
+            self.version_text = None;
         }
         self.pinned_models =
             PinnedModels::of(&config.pinned_embeddings_properties, &config.pinned_completions_properties);
@@ -144,6 +147,16 @@ impl BackendView {
 
     pub(super) fn claim_capabilities(&self, most: usize, turn: usize) -> Option<Claim> {
         Some(self.capabilities.claim(self.disk()?, most, turn))
+    }
+
+    /// Its version as it tells it, if that is one.
+    pub fn version_text(&self) -> Option<&Arc<str>> {
+        self.version_text.as_ref()
+    }
+
+    pub(super) fn take_version(&mut self, version: Option<Version>, text: &str) {
+        self.version = version;
+        self.version_text = version.map(|_| text.into());
     }
 
     /// Takes what was read of the disk at `at`. What has not changed stays the same value, so that whatever was made from

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::FrontendHandle;
 use super::query::{Decision, Query, Tried};
-use super::select::{Turn, Verdict, decide, warmth};
+use super::select::{NoCandidate, Turn, Verdict, decide, warmth};
 use super::survey::{self, Standing};
 use crate::actors::backend::Claimant;
 use crate::actors::policy::Warmth;
@@ -54,6 +54,15 @@ pub struct CandidateReport {
 // === impl FrontendHandle ===
 
 impl FrontendHandle {
+    /// Why no backend could take the request if none can.
+    pub fn nobody(&self, query: &Query) -> NoCandidate {
+        let view = self.view();
+        NoCandidate::of(
+            &survey::survey(&view, query, &Tried::new(), Claimant::Arriving, Instant::now()),
+            query,
+        )
+    }
+
     /// What would become of the request if it came now.
     pub fn explain(&self, query: &Query) -> Explanation {
         let now = Instant::now();

@@ -268,7 +268,7 @@ impl Waiting {
 // === impl NoCandidate ===
 
 impl NoCandidate {
-    fn of(survey: &Survey<'_>, query: &Query) -> Self {
+    pub(super) fn of(survey: &Survey<'_>, query: &Query) -> Self {
         let excluded = survey
             .iter()
             .filter_map(|surveyed| match surveyed.standing {

@@ -117,7 +117,7 @@ fn needs_model(operation: Operation) -> bool {
 }
 
 /// Why the backend does not suit the request by its configuration.
-fn misfit(view: &BackendView, query: &Query) -> Option<Exclusion> {
+pub(super) fn misfit(view: &BackendView, query: &Query) -> Option<Exclusion> {
     let config = &view.config;
     let permitted = match query.operation.kind() {
         Kind::Embeddings => config.allow_embeddings,

@@ -64,6 +64,23 @@ fn models_in_memory_are_read() {
 }
 
 #[test]
+fn what_has_expired_since_the_list_was_read_is_gone() {
+    let process = |name: &str, minute: u32| json!({"name": name, "expires_at": format!("2026-01-01T00:{minute:02}:00Z")});
+    let models = json!([process("in use", 1), process("gone", 5), process("there", 9), {"name": "for ever"}]);
+    let memory = Memory::read(&Bytes::from(json!({ "models": models }).to_string())).unwrap();
+    let at = |minute: u32| format!("2026-01-01T00:{minute:02}:00Z").parse().unwrap();
+    let gone: Vec<_> = memory.gone(at(2), at(5)).collect();
+    assert_eq!(gone, [1]);
+    let left = memory.without(&gone);
+    assert_eq!(
+        left.models().iter().map(|model| &*model.name).collect::<Vec<_>>(),
+        ["in use", "there", "for ever"]
+    );
+    assert_eq!(memory.gone(at(2), at(4)).count(), 0);
+    assert_eq!(memory.gone(at(6), at(8)).count(), 0);
+}
+
+#[test]
 fn null_lists_are_empty_and_no_list_is_an_error() {
     assert_eq!(disk(ApiFormat::Ollama, &json!({"models": null})), Ok(Disk::default()));
     assert_eq!(disk(ApiFormat::OpenAI, &json!({"data": null})), Ok(Disk::default()));
