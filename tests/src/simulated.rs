@@ -6,7 +6,7 @@
 //!
 //! `server` (listener) → `connection` (keep-alive loop) → `request` (reading) → `router` → the handlers in `ollama`,
 //! `openai`, `echo` → `exchange` (writing, where faults are applied). `scheduler` and `library` stand for the engine:
-//! parallel slots, loading and evicting, installed models. `control` is the `/__sim/` API, `handle` the in-process one.
+//! parallel slots, loading and evicting, installed models and their blobs; `registry` is what they are pulled from. `control` is the `/__sim/` API, `handle` the in-process one.
 
 mod answer;
 mod config;
@@ -30,6 +30,7 @@ mod operation;
 mod payload;
 mod prompt;
 mod record;
+mod registry;
 mod request;
 mod router;
 mod scheduler;
@@ -44,9 +45,10 @@ pub use fault::{
 };
 pub use handle::SimulatedBackend;
 pub use knobs::{BodyFraming, Knobs, StreamFraming, TextSource, ToolCall};
-pub use library::ModelSpec;
+pub use library::{ModelSpec, StoredBlob, sha256};
 pub use operation::Operation;
 pub use record::{ReceivedFraming, ReceivedRequest};
+pub use registry::{PullFault, Registry};
 pub use scheduler::LoadedModel;
-pub use stats::{OperationStats, Stats};
+pub use stats::{OperationStats, PullStats, Stats};
 pub use text::WORDS;

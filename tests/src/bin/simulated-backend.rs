@@ -53,6 +53,7 @@ fn main() -> ExitCode {
         knobs: arguments.knobs,
         faults: arguments.faults,
         seed: arguments.seed,
+        ..SimConfig::default()
     };
     match run(config) {
         Ok(()) => ExitCode::SUCCESS,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::fault::Fault;
 use super::knobs::Knobs;
 use super::library::ModelSpec;
+use super::registry::Registry;
 
 /// Which HTTP surface is served.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -39,6 +40,10 @@ pub struct SimConfig {
     pub faults: Vec<Fault>,
     /// Seed of the dice thrown for faults with a probability.
     pub seed: u64,
+    /// What models are pulled from; backends which are given the same one share its models, versions and faults. Each has
+    /// its own otherwise.
+    #[serde(skip)]
+    pub registry: Registry,
 }
 
 impl Default for SimConfig {
@@ -51,6 +56,7 @@ impl Default for SimConfig {
             knobs: Knobs::default(),
             faults: Vec::new(),
             seed: 7,
+            registry: Registry::default(),
         }
     }
 }
@@ -71,6 +77,13 @@ impl SimConfig {
     #[must_use]
     pub fn with_knobs(mut self, change: impl FnOnce(&mut Knobs)) -> Self {
         change(&mut self.knobs);
+        self
+    }
+
+    /// The same with models pulled from this registry.
+    #[must_use]
+    pub fn with_registry(mut self, registry: &Registry) -> Self {
+        self.registry = registry.clone();
         self
     }
 

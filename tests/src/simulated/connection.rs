@@ -53,6 +53,7 @@ struct Received {
     operation: Operation,
     body: Bytes,
     body_length: u64,
+    body_digest: String,
 }
 
 /// Serves requests until the connection is to end.
@@ -126,7 +127,8 @@ async fn serve_one(link: &mut Link, context: &Context, head: Head, reused: bool)
         Route::WrongMethod | Route::Missing => Operation::Unknown,
     };
     let guard = shared.stats.request(operation);
-    let mut received = Received { head, route, operation, body: Bytes::new(), body_length: 0 };
+    let mut received =
+        Received { head, route, operation, body: Bytes::new(), body_length: 0, body_digest: String::new() };
     if let Some(by) = plan.close_on_reuse {
         record(context, &knobs, &received);
         drop(guard);
@@ -173,7 +175,7 @@ async fn receive_body(link: &mut Link, received: &mut Received, knobs: &Knobs) -
         return Err(ReadError::Gone);
     }
     if received.operation == Operation::BlobPost {
-        received.body_length = request::discard_body(link, framing).await?;
+        (received.body_length, received.body_digest) = request::hash_body(link, framing).await?;
     } else {
         received.body = request::read_body(link, framing, knobs.max_body_bytes).await?;
         received.body_length = received.body.len() as u64;
@@ -200,6 +202,7 @@ async fn respond(
             head,
             body: &received.body,
             body_length: received.body_length,
+            body_digest: &received.body_digest,
             error_style,
         };
         handle(&mut call, &received.route).await

@@ -13,8 +13,9 @@ use tokio::sync::mpsc;
 use super::config::SimConfig;
 use super::fault::Fault;
 use super::knobs::Knobs;
-use super::library::ModelSpec;
+use super::library::{ModelSpec, StoredBlob};
 use super::record::ReceivedRequest;
+use super::registry::Registry;
 use super::scheduler::LoadedModel;
 use super::server::{Port, Server};
 use super::state::{COMMAND_LIMIT, Order, Shared};
@@ -132,9 +133,26 @@ impl SimulatedBackend {
         self.shared.library.list().into_iter().map(|model| model.spec.name).collect()
     }
 
-    /// Installs a model, at once.
+    /// The digest of an installed model, as listed.
+    pub fn digest_of(&self, name: &str) -> Option<String> {
+        self.shared.library.find(name).map(|model| model.digest)
+    }
+
+    /// The whole blobs on disk, by digest.
+    pub fn blobs(&self) -> Vec<StoredBlob> {
+        self.shared.library.blobs()
+    }
+
+    /// What it pulls from.
+    pub fn registry(&self) -> &Registry {
+        &self.shared.registry
+    }
+
+    /// Installs a model, at once. Its registry has it too, if it had none of the name.
     pub fn add_model(&self, model: impl Into<ModelSpec>) {
-        self.shared.library.install(model.into());
+        let model = model.into();
+        self.shared.registry.publish_if_new(&model);
+        self.shared.library.install(model);
     }
 
     /// Removes a model; whether it was there.

@@ -28,6 +28,8 @@ pub(super) struct Call<'x, 'c> {
     pub body: &'x Bytes,
     /// Also of bodies that are not held.
     pub body_length: u64,
+    /// Of bodies that are not held; empty for others.
+    pub body_digest: &'x str,
     pub error_style: ErrorStyle,
 }
 

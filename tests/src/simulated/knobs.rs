@@ -161,15 +161,18 @@ pub struct Knobs {
     /// Length of embedding vectors.
     #[arg(long, default_value_t = 16)]
     pub embedding_dimensions: usize,
-    /// Milliseconds between two progress lines of a pull, push or create.
+    /// Milliseconds between two progress lines of a pull or push.
     #[arg(long, default_value_t = 0)]
     pub pull_step_ms: u64,
-    /// Progress lines for the one layer of a pull or push.
+    /// Steps in which each layer of a pull or push is transferred, but for the small ones.
     #[arg(long, default_value_t = 3)]
     pub pull_steps: u64,
     /// Models no registry has: pulling them fails the way Ollama fails, with a line in a 200 answer.
     #[arg(long = "unpullable", value_name = "MODEL")]
     pub unpullable: Vec<String>,
+    /// Bytes of disk for blobs, uploads and downloads under way included; 0 is no limit.
+    #[arg(long, default_value_t = 0)]
+    pub disk_bytes: u64,
     /// Received requests remembered.
     #[arg(long, default_value_t = 1024)]
     pub record_requests: usize,
@@ -210,6 +213,7 @@ impl Default for Knobs {
             pull_step_ms: 0,
             pull_steps: 3,
             unpullable: Vec::new(),
+            disk_bytes: 0,
             record_requests: 1024,
             record_body_bytes: 64 * 1024,
             max_body_bytes: 64 * 1024 * 1024,

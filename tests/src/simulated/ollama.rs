@@ -5,6 +5,8 @@ mod embed;
 mod generate;
 mod inventory;
 mod manage;
+mod progress;
+mod pull;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -31,8 +33,8 @@ pub(super) async fn handle(
         Operation::Embed => embed::embed(call).await,
         Operation::Embeddings => embed::embeddings(call).await,
         Operation::Show => inventory::show(call).await,
-        Operation::Pull => manage::pull(call).await,
-        Operation::Push => manage::push(call).await,
+        Operation::Pull => pull::pull(call).await,
+        Operation::Push => pull::push(call).await,
         Operation::Create => manage::create(call).await,
         Operation::Copy => manage::copy(call).await,
         Operation::Delete => manage::delete(call).await,

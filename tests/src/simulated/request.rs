@@ -2,7 +2,9 @@
 //! ambiguous is told.
 
 use bytes::{Bytes, BytesMut};
+use sha2::{Digest, Sha256};
 
+use super::library::digest_text;
 use super::link::Link;
 use super::record::ReceivedFraming;
 use crate::chunked::{ChunkDecoder, Piece};
@@ -90,15 +92,16 @@ pub(super) async fn read_body(
     Ok(body.freeze())
 }
 
-/// Reads the whole body and throws it away; gives its length.
-pub(super) async fn discard_body(link: &mut Link, framing: ReceivedFraming) -> Result<u64, ReadError> {
-    let mut length = 0;
+/// Reads the whole body and throws it away; gives its length and its digest.
+pub(super) async fn hash_body(link: &mut Link, framing: ReceivedFraming) -> Result<(u64, String), ReadError> {
+    let (mut length, mut hash) = (0, Sha256::new());
     for_each_piece(link, framing, |piece| {
         length += piece.len() as u64;
+        hash.update(piece);
         Ok(())
     })
     .await?;
-    Ok(length)
+    Ok((length, digest_text(&hash.finalize())))
 }
 
 async fn for_each_piece(

@@ -141,7 +141,13 @@ impl Scheduler {
 
     /// Drops a model unless requests use it; those keep it for their time.
     pub(super) fn unload(&self, model: &str) {
-        self.locked().runners.retain(|runner| runner.demand.model != model || runner.active > 0);
+        let dropped = {
+            let mut inner = self.locked();
+            let before = inner.runners.len();
+            inner.runners.retain(|runner| runner.demand.model != model || runner.active > 0);
+            (before - inner.runners.len()) as u64
+        };
+        self.stats.count(|stats| stats.unloads += dropped);
     }
 
     /// What is in memory, longest expiry first.
@@ -247,7 +253,7 @@ impl Inner {
         let parallelism = self.limits.parallelism.max(1);
         if let Some(index) = self.runners.iter().position(|runner| runner.demand.model == demand.model) {
             let runner = &mut self.runners[index];
-            if runner.demand.runner == demand.runner {
+            if runner.demand.runner == demand.runner && runner.demand.digest == demand.digest {
                 return if runner.active < parallelism { Turn::Granted(runner.take()) } else { Turn::Full };
             }
             if runner.active > 0 {

@@ -10,6 +10,7 @@ use super::fault_book::FaultBook;
 use super::knobs::Knobs;
 use super::library::Library;
 use super::record::RequestRing;
+use super::registry::Registry;
 use super::scheduler::Scheduler;
 use super::stats::StatsBook;
 
@@ -44,6 +45,7 @@ pub(super) struct Shared {
     pub stats: StatsBook,
     pub ring: RequestRing,
     pub library: Library,
+    pub registry: Registry,
     pub scheduler: Arc<Scheduler>,
     commands: mpsc::Sender<Command>,
 }
@@ -51,11 +53,15 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(config: SimConfig, commands: mpsc::Sender<Command>) -> Arc<Self> {
         let stats = StatsBook::default();
+        for model in &config.models {
+            config.registry.publish_if_new(model);
+        }
         Arc::new(Self {
             knobs: Mutex::new(Arc::new(config.knobs.clone())),
             faults: FaultBook::new(config.faults.clone(), config.seed),
             ring: RequestRing::default(),
             library: Library::new(&config.models),
+            registry: config.registry.clone(),
             scheduler: Scheduler::new(&config.knobs, stats.clone()),
             stats,
             initial: config,

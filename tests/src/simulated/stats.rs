@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use super::library::canonical;
 use super::operation::Operation;
 
 /// Counters of one operation, or of all inference together.
@@ -23,6 +24,21 @@ pub struct OperationStats {
     pub in_flight: u64,
     /// The most there were at once.
     pub in_flight_max: u64,
+}
+
+/// Counters of the pulls of one model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PullStats {
+    /// Pulls begun, those for a model to be created from included.
+    pub begun: u64,
+    /// Pulls after which the model was installed.
+    pub finished: u64,
+    /// Pulls under way.
+    pub at_once: u64,
+    /// The most there were at once.
+    pub at_once_max: u64,
+    /// Bytes downloaded; those of a download that several pulls share are counted once.
+    pub bytes: u64,
 }
 
 /// A snapshot of all counters. Requests to `/__sim/` are never counted.
@@ -45,6 +61,12 @@ pub struct Stats {
     pub connections_accepted: u64,
     /// Connections open now.
     pub connections_open: u64,
+    /// Pulls by the model's canonical name.
+    pub pulls: BTreeMap<String, PullStats>,
+    /// Models deleted.
+    pub deletes: u64,
+    /// Models dropped because a request said so.
+    pub unloads: u64,
     /// Times a model was loaded, reloads included.
     pub loads: u64,
     /// Loads of a model that was in memory with other runner options.
@@ -67,6 +89,11 @@ impl Stats {
     /// Counters of one operation; zeros when it was never asked for.
     pub fn operation(&self, operation: Operation) -> OperationStats {
         self.operations.get(operation.name()).copied().unwrap_or_default()
+    }
+
+    /// Counters of the pulls of one model, in any form of its name; zeros when it was never pulled.
+    pub fn pulls_of(&self, model: &str) -> PullStats {
+        self.pulls.get(&canonical(model)).copied().unwrap_or_default()
     }
 
     /// Inference requests received.
@@ -112,6 +139,13 @@ pub(super) struct RequestGuard {
     outcome: Outcome,
 }
 
+/// A pull under way.
+#[derive(Debug)]
+pub(super) struct PullGuard {
+    book: StatsBook,
+    model: String,
+}
+
 /// An open connection.
 #[derive(Debug)]
 pub(super) struct ConnectionGuard {
@@ -143,6 +177,14 @@ impl StatsBook {
                 .iter()
                 .map(|(name, counted)| (name.clone(), kept(counted)))
                 .collect(),
+            pulls: stats
+                .pulls
+                .iter()
+                .map(|(model, pulls)| {
+                    let (at_once, at_once_max) = (pulls.at_once, pulls.at_once);
+                    (model.clone(), PullStats { at_once, at_once_max, ..PullStats::default() })
+                })
+                .collect(),
             running: stats.running,
             running_max: stats.running,
             waiting: stats.waiting,
@@ -161,6 +203,17 @@ impl StatsBook {
         });
         drop(stats);
         RequestGuard { book: self.clone(), operation, outcome: Outcome::Failed }
+    }
+
+    /// Counts a pull of this model, by its canonical name.
+    pub(super) fn pull(&self, model: &str) -> PullGuard {
+        let guard = PullGuard { book: self.clone(), model: model.to_owned() };
+        guard.count(|pulls| {
+            pulls.begun += 1;
+            pulls.at_once += 1;
+            pulls.at_once_max = pulls.at_once_max.max(pulls.at_once);
+        });
+        guard
     }
 
     pub(super) fn connection(&self) -> ConnectionGuard {
@@ -188,6 +241,26 @@ impl Stats {
 impl RequestGuard {
     pub(super) fn settle(mut self, outcome: Outcome) {
         self.outcome = outcome;
+    }
+}
+
+impl PullGuard {
+    pub(super) fn received(&self, bytes: u64) {
+        self.count(|pulls| pulls.bytes += bytes);
+    }
+
+    pub(super) fn finish(self) {
+        self.count(|pulls| pulls.finished += 1);
+    }
+
+    fn count(&self, change: impl FnOnce(&mut PullStats)) {
+        change(self.book.locked().pulls.entry(self.model.clone()).or_default());
+    }
+}
+
+impl Drop for PullGuard {
+    fn drop(&mut self) {
+        self.count(|pulls| pulls.at_once = pulls.at_once.saturating_sub(1));
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use ollamaflow_tests::client::{End, RawConnection, Request};
 use ollamaflow_tests::node::Node;
-use ollamaflow_tests::simulated::{FaultKind, ReceivedFraming, SimulatedBackend};
+use ollamaflow_tests::simulated::{FaultKind, ReceivedFraming, SimulatedBackend, sha256};
 
 use crate::scripted::ScriptedBackend;
 use crate::{ollama, served_by};
@@ -66,7 +66,7 @@ async fn twenty_mebibytes_arrive_intact_in_bounded_memory() {
 async fn a_blob_is_stored_under_its_digest() {
     let backend = ollama();
     let node = Setup::new().backend(&backend).start().await;
-    let path = format!("/api/blobs/sha256:{}", "ab".repeat(32));
+    let path = format!("/api/blobs/{}", sha256(body(3 * MIB)));
     assert_eq!(Request::new("HEAD", &path).send(node.addr()).await.status(), 404);
     let answer = Request::post(&path).body(body(3 * MIB)).send(node.addr()).await.collect().await;
     assert_eq!((answer.status(), answer.end), (201, End::Complete));

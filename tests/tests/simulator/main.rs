@@ -12,9 +12,11 @@ mod harness;
 mod lifecycle;
 mod loading;
 mod memory;
+mod models;
 mod native;
 mod openai;
 mod prefix_cache;
+mod pulls;
 mod stream_faults;
 
 use ollamaflow_tests::client::{self, Collected, Response};

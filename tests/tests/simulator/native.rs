@@ -1,7 +1,9 @@
 //! Ollama's native API on the wire.
 
 use ollamaflow_tests::client::{self, End, Request};
-use ollamaflow_tests::simulated::{BodyFraming, ModelSpec, Operation, SimConfig, SimulatedBackend, ToolCall};
+use ollamaflow_tests::simulated::{
+    BodyFraming, ModelSpec, Operation, SimConfig, SimulatedBackend, ToolCall, sha256,
+};
 use serde_json::json;
 
 use crate::{chat_body, native_chat, native_stream, ollama, whole_text};
@@ -112,7 +114,7 @@ async fn pull_shows_progress_and_installs_and_failures_are_lines_in_a_200() {
         let lines = client::post_json(&backend, "/api/pull", &body).await.lines().collect().await.0;
         (lines.len(), lines.last().unwrap().json())
     };
-    assert_eq!(pull("new:7b").await, (7, json!({ "status": "success" })));
+    assert_eq!(pull("new:7b").await, (12, json!({ "status": "success" })));
     assert!(backend.installed_models().contains(&"new:7b".to_owned()));
     assert_eq!(pull("gone").await, (2, json!({ "error": "pull model manifest: file does not exist" })));
     let body = json!({ "model": "gone", "stream": false });
@@ -139,9 +141,10 @@ async fn models_are_copied_created_and_deleted() {
 #[tokio::test]
 async fn blobs_of_any_size_are_taken_once() {
     let backend = ollama();
-    let path = format!("/api/blobs/sha256:{}", "0a".repeat(32));
+    let bytes = vec![b'x'; 3_000_000];
+    let path = format!("/api/blobs/{}", sha256(&bytes));
     assert_eq!(Request::new("HEAD", &path).send(&backend).await.status(), 404);
-    let upload = Request::post(&path).body(vec![b'x'; 3_000_000]).chunked(70_000);
+    let upload = Request::post(&path).body(bytes).chunked(70_000);
     assert_eq!(upload.send(&backend).await.status(), 201);
     assert_eq!(upload.send(&backend).await.status(), 200);
     assert_eq!(Request::new("HEAD", &path).send(&backend).await.status(), 200);

@@ -1,78 +1,127 @@
-//! What changes the installed models: pull, push, create, copy, delete, blobs.
+//! What changes the installed models without a registry: create, copy, delete, blobs.
 
-use std::time::Duration;
+use serde_json::Value;
 
-use serde_json::{Value, json};
-
-use super::NDJSON;
+use super::progress::{Teller, failed};
+use super::pull::{fetch, no_blob, no_space_for};
 use crate::simulated::answer::{Answer, Refusal};
-use crate::simulated::exchange::FrameStyle;
 use crate::simulated::inference::{Call, Fields, Stop};
-use crate::simulated::library::{ModelSpec, canonical, digest_of, is_digest};
+use crate::simulated::library::{Layer, Manifest, ModelSpec, WEIGHTS, canonical, hex_of};
 
-/// Downloads: progress lines, then the model is installed. A model no registry has fails with a line, in a 200 answer.
-pub(super) async fn pull(call: &mut Call<'_, '_>) -> Result<(), Stop> {
-    let fields = Fields::parse(call.body)?;
-    let name = fields.model()?.to_owned();
-    let missing = call.knobs.unpullable.iter().any(|other| canonical(other) == canonical(&name));
-    let spec = ModelSpec::named(name.clone());
-    let mut lines = vec![json!({ "status": "pulling manifest" })];
-    if missing {
-        let message = "pull model manifest: file does not exist";
-        if !fields.stream(true) {
-            return Err(Refusal::new(500, message).into());
-        }
-        progress(call, &lines).await?;
-        let last = FrameStyle::Ndjson.frame(&json!({ "error": message }));
-        return Ok(call.exchange.finish(&last).await?);
-    }
-    lines.extend(layer_lines(call, &name, "pulling", spec.size));
-    lines.extend(["verifying sha256 digest", "writing manifest"].map(|status| json!({ "status": status })));
-    progress_to_success(call, fields.stream(true), lines, |call| call.shared.library.install(spec)).await
-}
+/// Fields of a request to create a model that become a layer of their own.
+const OWN_LAYERS: [(&str, &str); 5] = [
+    ("template", "application/vnd.ollama.image.template"),
+    ("system", "application/vnd.ollama.image.system"),
+    ("license", "application/vnd.ollama.image.license"),
+    ("parameters", "application/vnd.ollama.image.params"),
+    ("messages", "application/vnd.ollama.image.messages"),
+];
 
-/// Uploads.
-pub(super) async fn push(call: &mut Call<'_, '_>) -> Result<(), Stop> {
-    let fields = Fields::parse(call.body)?;
-    let name = fields.model()?.to_owned();
-    let Some(model) = call.shared.library.find(&name) else {
-        return Err(Refusal::new(404, format!("model '{name}' not found")).into());
-    };
-    let mut lines = vec![json!({ "status": "retrieving manifest" })];
-    lines.extend(layer_lines(call, &name, "pushing", model.spec.size));
-    lines.push(json!({ "status": "pushing manifest" }));
-    progress_to_success(call, fields.stream(true), lines, |_| ()).await
-}
-
-/// Builds a model from another one, or from nothing.
+/// Builds a model from another one, which is pulled if it is not here, or from uploaded blobs.
 pub(super) async fn create(call: &mut Call<'_, '_>) -> Result<(), Stop> {
     let fields = Fields::parse(call.body)?;
     let name = fields.model()?.to_owned();
-    let mut spec = match fields.text("from") {
-        Some(from) => match call.shared.library.find(from) {
-            Some(model) => model.spec,
-            None => return Err(Refusal::new(404, format!("model '{from}' not found")).into()),
-        },
-        None => ModelSpec::default(),
-    };
-    spec.name.clone_from(&name);
-    let layer = format!("using existing layer sha256:{}", digest_of(&canonical(&name)));
-    let lines = vec![json!({ "status": layer }), json!({ "status": "writing manifest" })];
-    progress_to_success(call, fields.stream(true), lines, |call| call.shared.library.install(spec)).await
+    let files = files(&fields)?;
+    let mut teller = Teller::new(fields.stream(true));
+    let result = build(call, &mut teller, &fields, &name, &files).await;
+    teller.conclude(call, result).await
 }
 
-/// Gives a model a second name.
+async fn build(
+    call: &mut Call<'_, '_>,
+    teller: &mut Teller,
+    fields: &Fields,
+    name: &str,
+    files: &[(String, String)],
+) -> Result<(), Stop> {
+    let (mut spec, mut layers) = match fields.text("from").filter(|from| !from.is_empty()) {
+        Some(from) => base(call, teller, from).await?,
+        None if files.is_empty() => {
+            return Err(Refusal::new(400, "neither 'from' or 'files' was specified").into());
+        }
+        None => (ModelSpec::default(), uploaded(call, teller, files).await?),
+    };
+    name.clone_into(&mut spec.name);
+    let kept = layers.len();
+    for (field, media_type) in OWN_LAYERS {
+        let Some(value) = fields.get(field).filter(|value| **value != Value::String(String::new())) else {
+            continue;
+        };
+        let bytes = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        layers.retain(|layer| layer.media_type != media_type);
+        layers.push(Layer::of(media_type, &bytes));
+    }
+    for (index, layer) in layers.iter().enumerate() {
+        let is_known = index < kept && call.shared.library.blob_size(&layer.digest).is_some();
+        let verb = if is_known { "using existing layer" } else { "creating new layer" };
+        teller.status(call, &format!("{verb} {}", layer.digest)).await?;
+    }
+    teller.status(call, "writing manifest").await?;
+    let manifest = Manifest::new(&spec, layers);
+    call.shared.library.link(spec, manifest);
+    Ok(())
+}
+
+/// The layers of the model to build on.
+async fn base(
+    call: &mut Call<'_, '_>,
+    teller: &mut Teller,
+    from: &str,
+) -> Result<(ModelSpec, Vec<Layer>), Stop> {
+    if call.shared.library.find(from).is_none() {
+        fetch(call, teller, from).await?;
+        // Ollama says this twice then: the pull ends, and the creation does.
+        teller.status(call, "success").await?;
+    }
+    let model = call.shared.library.find(from).ok_or_else(|| failed(format!("model '{from}' not found")))?;
+    Ok((model.spec, model.manifest.layers))
+}
+
+/// The layers that were uploaded for the model. Their bytes were hashed when they came; they are not read as a model.
+async fn uploaded(
+    call: &mut Call<'_, '_>,
+    teller: &mut Teller,
+    files: &[(String, String)],
+) -> Result<Vec<Layer>, Stop> {
+    let mut layers = Vec::new();
+    for (path, digest) in files {
+        let extension = path.rsplit_once('.').map(|(_, extension)| extension);
+        if !matches!(extension, Some("gguf" | "safetensors")) {
+            return Err(Refusal::new(400, "unknown type").into());
+        }
+        teller.status(call, "parsing GGUF").await?;
+        let size = call.shared.library.blob_size(digest).ok_or_else(|| no_blob(digest))?;
+        let hex = hex_of(digest).unwrap_or_default().to_lowercase();
+        layers.push(Layer { media_type: WEIGHTS.to_owned(), digest: format!("sha256:{hex}"), size });
+    }
+    Ok(layers)
+}
+
+/// The files of a request to create a model: paths and digests.
+fn files(fields: &Fields) -> Result<Vec<(String, String)>, Refusal> {
+    let Some(files) = fields.get("files").and_then(Value::as_object) else { return Ok(Vec::new()) };
+    let file = |(path, digest): (&String, &Value)| match digest.as_str().filter(|text| hex_of(text).is_some())
+    {
+        Some(digest) => Ok((path.clone(), digest.to_owned())),
+        None => Err(Refusal::new(400, format!("invalid digest for {path}: invalid digest format"))),
+    };
+    files.iter().map(file).collect()
+}
+
+/// Gives a model a second name: both share their blobs.
 pub(super) async fn copy(call: &mut Call<'_, '_>) -> Result<(), Stop> {
     let fields = Fields::parse(call.body)?;
     let source = fields.text("source").unwrap_or_default();
     let destination = fields.text("destination").unwrap_or_default();
-    if destination.is_empty() {
-        return Err(Refusal::new(400, "destination is required").into());
+    for (role, name) in [("source", source), ("destination", destination)] {
+        if name.is_empty() {
+            return Err(Refusal::new(400, format!("{role} \"{name}\" is invalid")).into());
+        }
     }
     let Some(model) = call.shared.library.find(source) else {
-        return Err(Refusal::new(404, format!("model '{source}' not found")).into());
+        return Err(Refusal::new(404, format!("model \"{source}\" not found")).into());
     };
-    call.shared.library.install(ModelSpec { name: destination.to_owned(), ..model.spec });
+    call.shared.library.link(ModelSpec { name: destination.to_owned(), ..model.spec }, model.manifest);
     Ok(call.exchange.answer(Answer::empty(200)).await?)
 }
 
@@ -83,74 +132,37 @@ pub(super) async fn delete(call: &mut Call<'_, '_>) -> Result<(), Stop> {
     if call.shared.library.remove(name).is_none() {
         return Err(Refusal::new(404, format!("model '{name}' not found")).into());
     }
+    call.shared.stats.count(|stats| stats.deletes += 1);
     call.shared.scheduler.unload(&canonical(name));
     Ok(call.exchange.answer(Answer::empty(200)).await?)
 }
 
 /// Whether a blob is there.
 pub(super) async fn blob_head(call: &mut Call<'_, '_>, digest: &str) -> Result<(), Stop> {
-    let status = match (is_digest(digest), call.shared.library.has_blob(digest)) {
-        (false, _) => 400,
-        (true, true) => 200,
-        (true, false) => 404,
-    };
-    Ok(call.exchange.answer(Answer::empty(status)).await?)
-}
-
-/// Takes a blob; its bytes were read and thrown away, and are not checked against the digest.
-pub(super) async fn blob_post(call: &mut Call<'_, '_>, digest: &str) -> Result<(), Stop> {
-    if !is_digest(digest) {
+    if hex_of(digest).is_none() {
         return Err(Refusal::new(400, "invalid digest format").into());
     }
-    let known = call.shared.library.put_blob(digest, call.body_length);
-    Ok(call.exchange.answer(Answer::empty(if known { 200 } else { 201 })).await?)
-}
-
-fn layer_lines(call: &Call<'_, '_>, name: &str, verb: &str, total: u64) -> Vec<Value> {
-    let digest = digest_of(&canonical(name));
-    let steps = call.knobs.pull_steps.max(1);
-    let line = |step: u64| {
-        json!({
-            "status": format!("{verb} {}", &digest[..12]),
-            "digest": format!("sha256:{digest}"),
-            "total": total,
-            "completed": total * step / steps,
-        })
-    };
-    (1..=steps).map(line).collect()
-}
-
-/// Sends the lines and `success`, or only that when no stream is wanted; `done` takes effect before it.
-async fn progress_to_success(
-    call: &mut Call<'_, '_>,
-    stream: bool,
-    lines: Vec<Value>,
-    done: impl FnOnce(&Call<'_, '_>),
-) -> Result<(), Stop> {
-    let success = json!({ "status": "success" });
-    if stream {
-        progress(call, &lines).await?;
-        done(call);
-        return Ok(call.exchange.finish(&FrameStyle::Ndjson.frame(&success)).await?);
+    if call.shared.library.blob_size(digest).is_none() {
+        return Err(Refusal::new(404, format!("blob \"{digest}\" not found")).into());
     }
-    for _ in &lines {
-        pause(call).await?;
-    }
-    done(call);
-    Ok(call.exchange.answer(Answer::native(&success)).await?)
+    Ok(call.exchange.answer(Answer::empty(200)).await?)
 }
 
-/// Begins a stream and sends the lines.
-async fn progress(call: &mut Call<'_, '_>, lines: &[Value]) -> Result<(), Stop> {
-    call.exchange.open(NDJSON, &[], FrameStyle::Ndjson).await?;
-    for line in lines {
-        call.exchange.frame(&FrameStyle::Ndjson.frame(line)).await?;
-        pause(call).await?;
+/// Takes a blob, if its bytes are those of the digest. They were hashed as they came and not kept.
+pub(super) async fn blob_post(call: &mut Call<'_, '_>, digest: &str) -> Result<(), Stop> {
+    if hex_of(digest).is_none() {
+        return Err(Refusal::new(400, "invalid digest format").into());
     }
-    Ok(())
-}
-
-async fn pause(call: &mut Call<'_, '_>) -> Result<(), Stop> {
-    let step = Duration::from_millis(call.knobs.pull_step_ms);
-    Ok(call.exchange.wait(tokio::time::sleep(step)).await?)
+    if call.shared.library.blob_size(digest).is_some() {
+        return Ok(call.exchange.answer(Answer::empty(200)).await?);
+    }
+    let received = call.body_digest;
+    if received != digest {
+        let message = format!("digest mismatch, expected \"{digest}\", got \"{received}\"");
+        return Err(Refusal::new(400, message).into());
+    }
+    match call.shared.library.put_blob(digest, call.body_length, call.knobs.disk_bytes) {
+        Ok(new) => Ok(call.exchange.answer(Answer::empty(if new { 201 } else { 200 })).await?),
+        Err(_) => Err(no_space_for(digest).into()),
+    }
 }
