@@ -124,6 +124,7 @@ pub fn service(state: web::Data<AdminState>) -> impl HttpServiceFactory {
                 .route(web::get().to(models::list))
                 .route(web::head().to(models::list)),
         )
+        .service(path("/models/{name:.+}/roll", "POST").route(web::post().to(models::roll)))
         .service(path("/models/reconcile", "POST").route(web::post().to(models::reconcile)))
         .configure(register_cluster)
         .default_service(web::to(not_found))

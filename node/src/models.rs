@@ -14,6 +14,7 @@ mod claim;
 mod deed;
 mod outlook;
 mod reconciler;
+mod roll;
 
 pub use self::claim::{Claim, ClaimError, Claims, Holding, LEASE, LeaseLost};
 pub use self::outlook::Outlook;

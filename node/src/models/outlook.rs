@@ -81,6 +81,31 @@ impl Outlook {
         matrix(&self.situations(), &self.plan().verdicts, &self.ledger)
     }
 
+    /// The backends on whose disk the model of this canonical name is, and that can pull.
+    pub fn holders(&self, model: &str) -> Vec<BackendId> {
+        let has = |known: &&Known| {
+            known.is_manageable && known.disk.as_ref().is_some_and(|disk| disk.find(model).is_some())
+        };
+        self.known.iter().filter(has).map(|known| known.id.clone()).collect()
+    }
+
+    /// Whether a backend takes requests and has the model.
+    pub(super) fn has(&self, backend: &BackendId, model: &str) -> bool {
+        self.known.iter().any(|known| {
+            known.id == *backend
+                && known.is_available
+                && known.disk.as_ref().is_some_and(|disk| disk.find(model).is_some())
+        })
+    }
+
+    /// Whether every active frontend of the backend has another one that takes requests and has the model.
+    pub(super) fn is_dispensable(&self, backend: &BackendId, model: &str, catalog: &Catalog) -> bool {
+        let frontends = catalog.frontends.values().filter(|frontend| frontend.active);
+        frontends
+            .filter(|frontend| frontend.backends.contains(backend))
+            .all(|frontend| frontend.backends.iter().any(|other| other != backend && self.has(other, model)))
+    }
+
     /// How many models are not where they are required, or not in memory where they are to be.
     pub fn missing(&self) -> usize {
         let verdicts = self.plan().verdicts;

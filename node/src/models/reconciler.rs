@@ -11,10 +11,10 @@ use std::time::Duration;
 use actix::fut::wrap_future;
 use actix::prelude::*;
 use arc_swap::ArcSwapOption;
-use ollamaflow_protocol::cluster::{ClusterState, WorkKey};
+use ollamaflow_protocol::cluster::{ClusterState, Roll, WorkKey};
 use ollamaflow_protocol::id::BackendId;
 use ollamaflow_protocol::model::canonical;
-use ollamaflow_protocol::models::desired::Action;
+use ollamaflow_protocol::models::desired::{Action, ActionKind};
 use tokio::sync::watch;
 
 use super::claim::Claims;
@@ -53,6 +53,8 @@ struct Reconciler {
     stale: BTreeSet<BackendId>,
     is_leading: bool,
     is_clearing: bool,
+    /// Drained backends of which this node is just telling.
+    telling: BTreeSet<(String, BackendId)>,
     next_look: Option<SpawnHandle>,
 }
 
@@ -127,6 +129,7 @@ impl Reconciler {
             stale: BTreeSet::new(),
             is_leading: false,
             is_clearing: false,
+            telling: BTreeSet::new(),
             next_look: None,
         }
     }
@@ -147,6 +150,7 @@ impl Reconciler {
         let state = self.doer.cluster.state();
         // Before the plan: it must not be made from an inventory that is older than what has ended.
         self.notice_ends(&state, ctx);
+        self.tell_drained(&state, ctx);
         let leads = self.doer.cluster.leads();
         if leads != self.is_leading {
             self.is_leading = leads;
@@ -156,6 +160,9 @@ impl Reconciler {
             return;
         }
         self.clear_lapsed(&state, ctx);
+        for roll in state.rolls() {
+            self.go_on_with(roll, &state, ctx);
+        }
         let outlook = Outlook::new(&state, &self.doer.directory, now()).without(&self.stale);
         for action in outlook.with_begun(self.begun.values()).plan().actions {
             self.begin(action, ctx);
@@ -215,17 +222,50 @@ impl Reconciler {
     }
 
     fn begin(&mut self, action: Action, ctx: &mut Context<Self>) {
+        let (doer, stopping) = (self.doer.clone(), self.stopping.clone());
+        self.do_once(action.clone(), async move { doer.perform(&action, stopping).await }, ctx);
+    }
+
+    /// Begins the next step of a roll, unless somebody is at it.
+    fn go_on_with(&mut self, roll: &Roll, state: &ClusterState, ctx: &mut Context<Self>) {
+        let Some(step) = roll.next() else { return };
+        let backend = step.backend.clone();
+        let key = WorkKey { backend: backend.clone(), kind: ActionKind::Pull, model: roll.model.clone() };
+        let is_held = state.work(&key).is_some_and(|work| work.hold.is_some());
+        if is_held || self.begun.contains_key(&key) {
+            return;
+        }
+        let action = Action { backend: backend.clone(), kind: ActionKind::Pull, model: roll.name.clone() };
+        let (doer, stopping, roll) = (self.doer.clone(), self.stopping.clone(), roll.clone());
+        self.do_once(action, async move { doer.roll(&roll, &backend, stopping).await }, ctx);
+    }
+
+    /// Does what an action stands for, which is not begun again before that has ended.
+    fn do_once(&mut self, action: Action, deed: impl Future<Output = ()> + 'static, ctx: &mut Context<Self>) {
         let (backend, kind) = (action.backend.clone(), action.kind);
         let key = WorkKey { backend, kind, model: canonical(&action.model) };
-        self.begun.insert(key.clone(), action.clone());
-        let (doer, stopping, own) = (self.doer.clone(), self.stopping.clone(), ctx.address().downgrade());
+        self.begun.insert(key.clone(), action);
+        let own = ctx.address().downgrade();
         // It outlives this actor: its claim is renewed by itself.
         actix_rt::spawn(async move {
-            doer.perform(&action, stopping).await;
+            deed.await;
             if let Some(own) = own.upgrade() {
                 let _ = own.send(Ended(key)).await;
             }
         });
+    }
+
+    /// Tells of the backends that drain for a roll and have no requests of this node any more.
+    fn tell_drained(&mut self, state: &ClusterState, ctx: &mut Context<Self>) {
+        for told in self.doer.drained_here(state) {
+            if self.telling.insert(told.clone()) {
+                let (doer, (model, backend)) = (self.doer.clone(), told.clone());
+                let telling = async move { doer.tell_drained(model, backend).await };
+                ctx.spawn(wrap_future::<_, Self>(telling).map(move |(), reconciler, _| {
+                    reconciler.telling.remove(&told);
+                }));
+            }
+        }
     }
 }
 

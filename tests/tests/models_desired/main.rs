@@ -7,6 +7,7 @@ mod leading;
 mod loading;
 mod planning;
 mod pulling;
+mod rolling;
 
 use std::time::Duration;
 

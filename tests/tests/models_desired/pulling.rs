@@ -175,7 +175,7 @@ async fn the_routes_take_their_methods_and_need_a_token() {
     let answer = Request::get("/v1.0/models").send(node.addr()).await.collect().await;
     assert_eq!(answer.status(), 401);
     let (status, body) = node.admin("GET", "/v1.0/models", None).await;
-    assert_eq!((status, body), (200, json!({ "Models": [] })));
+    assert_eq!((status, body), (200, json!({ "Models": [], "Rolls": [] })));
     let (status, body) = node.admin("DELETE", "/v1.0/models/reconcile", None).await;
     assert_eq!(status, 405, "{body}");
     let (status, body) = node.admin("POST", "/v1.0/models/reconcile?validate=true", None).await;
