@@ -208,10 +208,10 @@ impl Handler<Configure> for BackendActor {
             // What was known is of another server, or of another time.
             tracing::info!(backend = %self.handle.id(), moved, reactivated, "health starts anew");
             self.health = Health::new(now());
-            self.discovery.forget();
+            self.forget_inventory();
         }
         if is_other_api {
-            self.discovery.forget();
+            self.forget_inventory();
         }
         self.handle.publish_config(&self.config, self.health.view(), self.health.has_verdict());
         if probed_otherwise {

@@ -11,6 +11,7 @@ mod inputs;
 mod lists;
 mod version;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::HttpRequest;
@@ -19,19 +20,23 @@ use actix_web::body::BoxBody;
 use actix_web::http::Method;
 use futures_util::future::join_all;
 use ollamaflow_protocol::models::merge;
+use ollamaflow_protocol::object::ApiFormat;
 use ollamaflow_protocol::route::{self, Operation};
 
 use self::answer::Missing;
 use self::inputs::{Inputs, Part};
 use super::ingress::Admitted;
 use super::refusal::Refusal;
-use crate::actors::{BackendView, FrontendHandle, FrontendView, Query};
+use crate::actors::{BackendHandle, BackendView, FrontendHandle, FrontendView, Query};
 use crate::clock::now;
 
 pub use self::lists::Lists;
 
 /// Longest wait for backends whose models were never read, all together.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Longest wait for backends that have loaded a model since they were asked what is in memory.
+const SETTLING: Duration = Duration::from_secs(1);
 
 /// A list that is made of those of all backends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -81,7 +86,10 @@ pub(super) fn is_answered_here(
 pub(super) fn share(operation: Operation, view: &BackendView) -> Share {
     let is_known = match operation {
         Operation::OllamaPs => view.memory().is_some(),
-        Operation::OllamaVersion => view.version_text().is_some(),
+        // Other engines have none that matters here.
+        Operation::OllamaVersion => {
+            view.config.api_format == ApiFormat::OpenAI || view.version_text().is_some()
+        }
         _ => view.disk().is_some(),
     };
     if !is_known {
@@ -111,7 +119,14 @@ pub(super) async fn answer(
         let body = version::body(&view, query).ok_or_else(|| frontend.nobody(query))?;
         return Ok(answer::plain(operation, body, &missing(&view, query)));
     }
-    await_first(&frontend.view(), query).await;
+    let unread = suiting(frontend, query, |view| view.disk().is_none());
+    if !unread.is_empty() {
+        join_all(unread.iter().map(|backend| backend.first_inventory(PATIENCE))).await;
+    }
+    if let Read::List(Listing::Ps) = read {
+        let all = suiting(frontend, query, |_| true);
+        join_all(all.iter().map(|backend| backend.settled_memory(SETTLING))).await;
+    }
     let view = frontend.view();
     let missing = missing(&view, query);
     let part = if let Read::List(Listing::Ps) = read { Part::Memory } else { Part::Disk };
@@ -135,16 +150,15 @@ pub(super) async fn answer(
     }
 }
 
-/// Waits for the backends of which nothing was read yet.
-async fn await_first(frontend: &FrontendView, query: &Query) {
-    let unread: Vec<_> = frontend
-        .suiting(query)
-        .filter(|(_, view)| view.disk().is_none())
-        .map(|(backend, _)| backend.clone())
-        .collect();
-    if !unread.is_empty() {
-        join_all(unread.iter().map(|backend| backend.first_inventory(PATIENCE))).await;
-    }
+/// The backends that count and of which this is true.
+fn suiting(
+    frontend: &FrontendHandle,
+    query: &Query,
+    which: impl Fn(&BackendView) -> bool,
+) -> Vec<Arc<BackendHandle>> {
+    let view = frontend.view();
+    let suiting = view.suiting(query).filter(|(_, view)| which(view));
+    suiting.map(|(backend, _)| backend.clone()).collect()
 }
 
 fn missing(frontend: &FrontendView, query: &Query) -> Missing {

@@ -23,8 +23,8 @@ async fn guarded(engine: &SimulatedBackend) -> Node {
 /// What the backend gets with a request, once it has the given token: two headers and the query.
 async fn sent(node: &Node, engine: &SimulatedBackend, token: Option<&str>) -> [Option<String>; 3] {
     wait::until_answered("the backend gets the token", async || {
-        answer(node, Request::get("/api/version")).await;
-        let requests = engine.requests_to("/api/version");
+        answer(node, Request::get("/api/echo/x")).await;
+        let requests = engine.requests_to("/api/echo/x");
         let last = requests.last().ok_or("no request")?;
         let header = |name: &str| last.header(name).map(str::to_owned);
         let expected = token.map(|token| format!("Bearer {token}"));

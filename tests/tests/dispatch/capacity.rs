@@ -50,8 +50,8 @@ async fn a_request_holds_its_permit_until_its_answer_has_been_relayed_to_its_end
 async fn a_request_that_runs_no_model_takes_a_permit_too() {
     let backend = ollama();
     let node = Setup::new().frontend("MaxQueueLength", 0).capped(&backend, 1).start().await;
-    backend.set_fault(FaultKind::HangBeforeHeaders { for_ms: None }.path("/api/version"));
-    let waiting = asking(&node, Request::get("/api/version"));
+    backend.set_fault(FaultKind::HangBeforeHeaders { for_ms: None }.path("/api/echo"));
+    let waiting = asking(&node, Request::get("/api/echo/x"));
     wait_active(&node, &[1]).await;
     assert_eq!(ask(&node, chat(false)).await.status(), 503);
     waiting.abort();

@@ -3,6 +3,7 @@
 use ollamaflow_tests::client::{Collected, Request};
 use ollamaflow_tests::node::Node;
 use ollamaflow_tests::simulated::FaultKind;
+use serde_json::json;
 
 use crate::{answer, b1, before, chat, engine, f1, ready};
 
@@ -76,8 +77,10 @@ async fn every_kind_of_answer_is_open_to_every_origin() {
         ("the home page", 200, Request::get("/")),
         ("the icon", 200, Request::get("/favicon.ico")),
         ("a proxied answer", 200, Request::post("/api/chat").json(&chat())),
-        ("a proxied head", 200, Request::new("HEAD", "/api/tags")),
-        ("an error of the backend", 404, Request::get("/v1/models/ghost")),
+        ("a proxied head", 200, Request::new("HEAD", "/api/echo/x")),
+        ("a merged list", 200, Request::get("/api/tags")),
+        ("an error of the backend", 404, Request::post("/api/show").json(&json!({ "model": "ghost" }))),
+        ("an unknown model", 404, Request::get("/v1/models/ghost")),
         ("an unknown path", 404, Request::get("/nope")),
         ("a wrong method", 405, Request::get("/api/chat")),
         ("a dot segment", 400, Request::get("/api/../x")),
@@ -104,9 +107,7 @@ async fn every_kind_of_answer_is_open_to_every_origin() {
 async fn refusals_of_a_frontend_are_open_to_every_origin() {
     let engine = engine();
     let strict = f1().hostname("h").set("AllowCompletions", false).set("MaxRequestBodySize", 10);
-    let node =
-        ready(Node::builder().frontend(strict).backend(b1(&engine).set("Labels", serde_json::json!([]))))
-            .await;
+    let node = ready(Node::builder().frontend(strict).backend(b1(&engine).set("Labels", json!([])))).await;
     let body = vec![b'x'; 11];
     for (kind, status, request) in [
         ("no frontend", 404, Request::get("/api/tags").host("stranger")),
@@ -133,7 +134,7 @@ async fn cross_origin_headers_of_a_backend_are_replaced_and_not_doubled() {
     let mut streamed = chat();
     streamed["stream"] = true.into();
     for request in [
-        Request::get("/api/tags"),
+        Request::get("/api/echo/x"),
         Request::post("/api/chat").json(&chat()),
         Request::post("/api/chat").json(&streamed),
     ] {

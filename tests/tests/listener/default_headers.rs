@@ -43,7 +43,7 @@ async fn a_header_that_an_answer_has_is_left_alone() {
         before(&engine).settings(&json!({ "Webserver": { "Headers": { "DefaultHeaders": headers } } })),
     )
     .await;
-    let proxied = answer(&node, Request::get("/api/version")).await;
+    let proxied = answer(&node, Request::post("/api/show").json(&json!({ "model": "m" }))).await;
     assert_eq!(proxied.head.headers_named("X-Served-By"), ["the engine"]);
     assert_eq!(proxied.head.headers_named("Content-Type"), ["application/json; charset=utf-8"]);
     assert_eq!(proxied.head.headers_named("Access-Control-Allow-Origin"), ["*"]);

@@ -99,7 +99,7 @@ async fn a_self_signed_backend_that_opts_out_of_verification_is_healthy_and_serv
     let server = SelfSigned::start().await;
     let unverified = server.backend("b1").set("VerifyTls", false);
     let node = crate::ready(Node::builder().frontend(f1()).backend(unverified)).await;
-    let answer = answer(&node, Request::get("/api/tags")).await;
+    let answer = answer(&node, Request::get("/api/any")).await;
     assert_eq!((answer.status(), answer.text().as_str()), (200, "over TLS"));
     assert_eq!(server.rejected(), 0);
 }

@@ -52,7 +52,7 @@ async fn an_unhealthy_backend_gets_no_requests_until_it_recovers() {
     failing.set_fault(FaultKind::HealthFails { status: 500 }.path("/"));
     node.wait_unhealthy("b1").await;
     for _ in 0..4 {
-        let answer = answer(&node, Request::get("/api/version")).await;
+        let answer = answer(&node, Request::get("/api/echo/x")).await;
         assert_eq!(answer.header("X-OllamaFlow-Backend"), Some("b2"));
     }
     // Phase 2: it is taken up again.
@@ -61,7 +61,7 @@ async fn an_unhealthy_backend_gets_no_requests_until_it_recovers() {
     let mut by = Vec::new();
     for _ in 0..4 {
         by.push(
-            answer(&node, Request::get("/api/version"))
+            answer(&node, Request::get("/api/echo/x"))
                 .await
                 .header("X-OllamaFlow-Backend")
                 .map(str::to_owned),

@@ -23,7 +23,7 @@ async fn node_with(engine: &SimulatedBackend, frontends: Vec<Frontend>) -> Node 
 
 /// The frontend that serves this host; nothing when there is none.
 async fn serving(node: &Node, host: &str) -> Option<String> {
-    let answer = Request::get("/api/version").host(host).send(node.addr()).await.collect().await;
+    let answer = Request::get("/api/echo/x").host(host).send(node.addr()).await.collect().await;
     match answer.status() {
         200 => Some(answer.header("X-OllamaFlow-Backend").unwrap().to_owned()),
         404 => None,

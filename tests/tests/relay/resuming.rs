@@ -322,7 +322,7 @@ async fn the_header_tells_which_answers_may_be_resumed() {
     let (backends, node) = several(Api::Chat, 2).await;
     let mut grammar = chat_body(true);
     grammar["format"] = json!("json");
-    for request in [chat(false), Request::post("/api/chat").json(&grammar), Request::get("/api/tags")] {
+    for request in [chat(false), Request::post("/api/chat").json(&grammar), Request::get("/api/echo/x")] {
         let answer = request.send(node.addr()).await.collect().await;
         assert_eq!(answer.header("x-ollamaflow-resumed"), Some("false"));
     }

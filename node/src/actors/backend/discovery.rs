@@ -31,6 +31,8 @@ pub(super) struct Discovery {
     /// The list that is published.
     list: Option<List>,
     reading: Option<Reading>,
+    /// How many readings have begun.
+    readings: u64,
     /// Somebody asked for a reading while one was under way, which may have come too early for them.
     is_wanted_again: bool,
     memory_being_read: bool,
@@ -45,6 +47,8 @@ pub(super) struct Discovery {
 /// A reading that is under way.
 #[derive(Debug)]
 struct Reading {
+    /// Which one it is.
+    number: u64,
     covering: Covering,
     /// How many of its lists are still to come.
     left: u8,
@@ -59,12 +63,6 @@ impl Discovery {
         self.models_read = None;
     }
 
-    /// It is another server: nothing is known.
-    pub(super) fn forget(&mut self) {
-        self.expire();
-        self.list = None;
-    }
-
     /// How long ago the list of models was last asked for.
     fn age(&self) -> Option<Duration> {
         self.models_read.and_then(|at| SystemTime::now().duration_since(at).ok())
@@ -74,6 +72,16 @@ impl Discovery {
 // === impl BackendActor ===
 
 impl BackendActor {
+    /// It is another server: nothing is known, and what is being read is of no use.
+    pub(super) fn forget_inventory(&mut self) {
+        self.discovery.expire();
+        self.discovery.list = None;
+        self.discovery.is_wanted_again = false;
+        if let Some(reading) = self.discovery.reading.take() {
+            self.handle.end_reading(reading.covering, false, Instant::now());
+        }
+    }
+
     /// After a probe: reads the models if that is due, and the memory in any case.
     pub(super) fn discover(&mut self, ctx: &mut Context<Self>) {
         if !self.health.view().is_healthy() {
@@ -114,25 +122,30 @@ impl BackendActor {
         self.discovery.models_read = Some(SystemTime::now());
         let is_ollama = self.config.api_format == ApiFormat::Ollama;
         let covering = self.handle.begin_reading(Instant::now());
-        self.discovery.reading = Some(Reading { covering, left: 1 + u8::from(is_ollama), has_disk: false });
+        self.discovery.readings += 1;
+        let number = self.discovery.readings;
+        let left = 1 + u8::from(is_ollama);
+        self.discovery.reading = Some(Reading { number, covering, left, has_disk: false });
         let target = self.handle.view().target_id();
         let reading = probe::models(&self.config, self.discovery.list.clone());
         ctx.spawn(reading.into_actor(self).map(move |result, actor, ctx| {
-            let has_disk = actor.handle.view().target_id() == target && actor.take_models(result);
-            actor.end_part(has_disk, ctx);
+            let is_current = actor.discovery.reading.as_ref().is_some_and(|it| it.number == number)
+                && actor.handle.view().target_id() == target;
+            let has_disk = is_current && actor.take_models(result);
+            actor.end_part(number, has_disk, ctx);
             if has_disk {
                 actor.read_capabilities(ctx);
             }
         }));
         if is_ollama {
             // Another one may be under way, which has begun too early.
-            self.ask_for_memory(ctx, |actor, ctx| actor.end_part(false, ctx));
+            self.ask_for_memory(ctx, move |actor, ctx| actor.end_part(number, false, ctx));
         }
     }
 
     /// One list of the reading has come, or will not.
-    fn end_part(&mut self, has_disk: bool, ctx: &mut Context<Self>) {
-        let Some(mut reading) = self.discovery.reading.take() else { return };
+    fn end_part(&mut self, number: u64, has_disk: bool, ctx: &mut Context<Self>) {
+        let Some(mut reading) = self.discovery.reading.take_if(|it| it.number == number) else { return };
         reading.left -= 1;
         reading.has_disk |= has_disk;
         if reading.left > 0 {
@@ -262,13 +275,14 @@ impl BackendActor {
         then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
     ) {
         let target = self.handle.view().target_id();
-        let asked_at = Instant::now();
+        let (asked_at, loads) = (Instant::now(), self.handle.loads());
         self.discovery.memory_asked_at = Some(asked_at);
         let reading = probe::memory(&self.config, self.settings.timeout);
         ctx.spawn(reading.into_actor(self).map(move |result, actor, ctx| {
             match result {
                 Ok(memory) if actor.handle.view().target_id() == target => {
                     actor.take_memory(memory, asked_at);
+                    actor.handle.saw_loads(loads);
                 }
                 Ok(_) => {}
                 Err(e) => {

@@ -1,22 +1,23 @@
 //! What others hold of a backend: its published view, its slots and meters, and a way to tell its actor something.
 
+mod inventory;
+
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use actix::Addr;
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use ollamaflow_protocol::id::BackendId;
-use ollamaflow_protocol::models::inventory::{Disk, Memory};
 use ollamaflow_protocol::object::{ApiFormat, Backend};
 use ollamaflow_protocol::route::Operation;
-use ollamaflow_protocol::time::Timestamp;
 use ollamaflow_protocol::translate::{Native, Version, native};
 
 use super::breaker::{Admission, BreakerChange, BreakerLimits, BreakerState, Recorded};
-use super::capabilities::{Claim, KnownCapabilities};
+use super::capabilities::KnownCapabilities;
 use super::health::HealthView;
 use super::meters::{Meters, Readings};
-use super::refresh::{Covering, Refreshes};
+use super::refresh::Refreshes;
 use super::residency::{Residency, Warmth};
 use super::slots::Slots;
 use super::speech::Speech;
@@ -36,6 +37,10 @@ pub struct BackendHandle {
     pub(super) meters: Meters,
     speech: Speech,
     refreshes: Refreshes,
+    /// How often requests have changed what is in memory.
+    loads: AtomicU64,
+    /// How many of these the published memory has seen.
+    loads_seen: AtomicU64,
 }
 
 /// What the circuit breaker says to one more request.
@@ -70,6 +75,8 @@ impl BackendHandle {
             meters: Meters::default(),
             speech: Speech::default(),
             refreshes: Refreshes::default(),
+            loads: AtomicU64::new(0),
+            loads_seen: AtomicU64::new(0),
             residency: ArcSwap::from_pointee(Residency::default()),
             actor: ArcSwapOption::empty(),
             view: ArcSwap::from_pointee(BackendView::new(config, capabilities)),
@@ -108,31 +115,6 @@ impl BackendHandle {
     /// The state of the circuit.
     pub(in crate::actors) fn breaker(&self, now: Instant) -> BreakerState {
         self.meters.breaker.state(now)
-    }
-
-    // --- its inventory
-
-    /// Has the backend's models on disk and in memory read anew, and returns when that is published: after a change that
-    /// this node has made. Returns whether a newer inventory of the disk is there: the backend may not answer, or not
-    /// within 10 seconds. Many who ask at once cost two readings at most.
-    pub async fn refresh_inventory(&self) -> bool {
-        self.refreshes
-            .ask(|| self.actor.load().as_ref().is_some_and(|actor| actor.try_send(Look::Anew).is_ok()))
-            .await
-    }
-
-    /// Waits until the models of the backend were read for the first time: for `patience` at most, and not at all if it
-    /// is down or has just failed to tell them.
-    pub async fn first_inventory(&self, patience: Duration) {
-        let is_hopeless = {
-            let view = self.view();
-            view.disk().is_some() || (view.has_verdict && !view.health.is_healthy())
-        };
-        let patience = self.refreshes.patience(patience, Instant::now());
-        if !is_hopeless && !patience.is_zero() {
-            // Whatever comes of it is in the view.
-            let _ = actix_rt::time::timeout(patience, self.refresh_inventory()).await;
-        }
     }
 
     // --- what requests report
@@ -243,6 +225,7 @@ impl BackendHandle {
         let ready = |known: &Arc<Residency>| known.with_ready(model).map(Arc::new);
         let Some(_) = ready(&self.residency.load()) else { return };
         self.residency.rcu(|known| ready(known).unwrap_or_else(|| known.clone()));
+        self.loads.fetch_add(1, Ordering::Release);
         if let Some(actor) = &*self.actor.load() {
             let _ = actor.try_send(Look::IntoMemory);
         }
@@ -273,6 +256,8 @@ impl BackendHandle {
         if let Some(actor) = self.actor.swap(None) {
             actor.do_send(Retire);
         }
+        // Nobody reads it any more.
+        self.abandon_readings();
     }
 
     /// Makes the actor panic, for tests of what happens then.
@@ -293,42 +278,6 @@ impl BackendHandle {
             view.health = health;
             view.has_verdict = true;
         });
-    }
-
-    pub(super) fn publish_disk(&self, disk: Arc<Disk>, at: Timestamp) {
-        self.update(|view| view.take_disk(disk, at));
-    }
-
-    pub(super) fn publish_memory(&self, memory: Arc<Memory>, at: Timestamp) {
-        self.update(|view| view.take_memory(memory, at));
-    }
-
-    /// The memory of a backend whose list of models is that as well has not changed.
-    pub(super) fn confirm_memory(&self, format: ApiFormat, at: Timestamp) {
-        let memory = self.view.load().memory().filter(|_| format == ApiFormat::OpenAI).cloned();
-        if let Some(memory) = memory {
-            self.publish_memory(memory, at);
-        }
-    }
-
-    /// Models whose capabilities are to be asked for now, see [`KnownCapabilities::claim`]; `None` without any.
-    pub(super) fn claim_capabilities(&self, most: usize, turn: usize) -> Option<Claim> {
-        let view = self.view.load();
-        let claim = view.claim_capabilities(most, turn)?;
-        (!claim.models().is_empty()).then_some(claim)
-    }
-
-    /// The actor has been told that somebody waits for a reading.
-    pub(super) fn heard_of_reading(&self) {
-        self.refreshes.heard();
-    }
-
-    pub(super) fn begin_reading(&self, now: Instant) -> Covering {
-        self.refreshes.begin(now)
-    }
-
-    pub(super) fn end_reading(&self, covering: Covering, published: bool, now: Instant) {
-        self.refreshes.end(covering, published, now);
     }
 
     pub(super) fn publish_version(&self, text: &str) {
