@@ -49,7 +49,7 @@ impl Doer {
         };
         match ended {
             Err(reason) => {
-                tracing::warn!(%backend, model = roll.name, %reason, "a step of a roll was given up")
+                tracing::warn!(%backend, model = roll.name, %reason, "a step of a roll was given up");
             }
             Ok(Err(error)) => {
                 tracing::warn!(%backend, model = roll.name, %error, "a step of a roll is left for later");

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::ClusterState;
 use super::apply::Entering;
 use crate::catalog::Catalog;
+use crate::cluster::command::Precondition;
 use crate::cluster::nodes::NodeId;
 use crate::cluster::outcome::{ObjectKind, ObjectRef, Outcome};
 use crate::cluster::rejection::Rejection;
@@ -13,6 +14,7 @@ use crate::cluster::roll::{MAX_ROLLS, Roll, RollPhase, RollStep};
 use crate::cluster::work::{MAX_WORK_MESSAGE, WorkKey};
 use crate::id::BackendId;
 use crate::model::canonical;
+use crate::models::desired::ActionKind;
 use crate::object::{Backend, BackendState};
 
 /// Why the steps behind a failed one are not done.
@@ -50,11 +52,7 @@ impl ClusterState {
             if !self.catalog.backends.contains_key(backend) {
                 return Err(Rejection::NotFound { object: ObjectRef::new(ObjectKind::Backend, backend) });
             }
-            let key = WorkKey {
-                backend: backend.clone(),
-                kind: crate::models::desired::ActionKind::Pull,
-                model: model.clone(),
-            };
+            let key = WorkKey { backend: backend.clone(), kind: ActionKind::Pull, model: model.clone() };
             if let Some(fault) = key.fault(name) {
                 return Err(Rejection::Invalid { object: object(), message: fault.to_owned() });
             }
@@ -150,16 +148,15 @@ impl ClusterState {
         match self.catalog.backends.get(backend) {
             Some(stored) if stored.state == expected => {
                 let changed = Backend { state, ..Backend::clone(stored) };
-                self.put_backend(entering, &changed, crate::cluster::Precondition::Any).map(|(next, _)| next)
+                self.put_backend(entering, &changed, Precondition::Any).map(|(next, _)| next)
             }
             _ => Ok(self),
         }
     }
 
-    fn with_roll(self: &ClusterState, roll: Roll) -> Self {
-        let replaced = |known: &Arc<Roll>| {
-            if known.model == roll.model { Arc::new(roll.clone()) } else { Arc::clone(known) }
-        };
+    fn with_roll(&self, roll: Roll) -> Self {
+        let roll = Arc::new(roll);
+        let replaced = |known: &Arc<Roll>| Arc::clone(if known.model == roll.model { &roll } else { known });
         Self { rolls: Arc::new(self.rolls.iter().map(replaced).collect()), ..self.clone() }
     }
 }
