@@ -21,7 +21,7 @@ use actix::prelude::*;
 use arc_swap::ArcSwapOption;
 
 pub use self::backend::{
-    BackendHandle, BackendView, Busy, HealthView, Outcome, Permit, ProbeSettings, RunnerNeed,
+    BackendHandle, BackendView, Busy, HealthView, Outcome, Permit, ProbeSettings, RunnerNeed, control_request,
 };
 pub use self::directory::Directory;
 pub use self::frontend::{

@@ -19,6 +19,7 @@ mod history;
 mod limiter;
 mod membership;
 mod metrics;
+mod models;
 mod objects;
 mod probes;
 mod query;
@@ -118,6 +119,13 @@ pub fn service(state: web::Data<AdminState>) -> impl HttpServiceFactory {
                 .route(web::head().to(sessions::list))
                 .route(web::delete().to(sessions::clear)),
         )
+        .service(
+            path("/models", "GET, HEAD")
+                .route(web::get().to(models::list))
+                .route(web::head().to(models::list)),
+        )
+        .service(path("/models/{name:.+}/roll", "POST").route(web::post().to(models::roll)))
+        .service(path("/models/reconcile", "POST").route(web::post().to(models::reconcile)))
         .configure(register_cluster)
         .default_service(web::to(not_found))
 }

@@ -23,7 +23,7 @@ use crate::cluster::{PeerTlsError, SecretError, StartError};
 use crate::gateway::{self, Closing, Gateway, GatewaySettings, Shared};
 use crate::listener::{self, ListenerSettings};
 use crate::media::{Fetcher, Limits, Media};
-use crate::models::Claims;
+use crate::models::{Claims, Reconciling};
 use crate::settings::{ListenTarget, Loaded, Settings};
 use crate::telemetry;
 use crate::upstream::{Client, ClientSettings};
@@ -86,12 +86,14 @@ async fn run(loaded: Loaded) -> Result<(), AppError> {
     let (publisher, catalog) = CatalogPublisher::new(cluster.state().catalog().clone());
     let actors = Actors::start(catalog, probe_settings(settings)).await;
     actix_web::rt::spawn(clustering::publish(cluster.clone(), publisher));
+    let claims = Claims::start(cluster.clone());
+    let reconciling = Reconciling::start(cluster.clone(), actors.directory(), claims.clone());
     let readiness = Readiness::new();
     let shared = Shared {
         directory: actors.directory(),
         settings: gateway_settings(settings, clients.are_local()),
         cluster: cluster.clone(),
-        claims: Claims::start(cluster.clone()),
+        claims,
         tally: Arc::default(),
         lists: Arc::default(),
     };
@@ -132,6 +134,7 @@ async fn run(loaded: Loaded) -> Result<(), AppError> {
         }
     };
     let result = tokio::try_join!(server, admin_server).map_err(AppError::Server);
+    reconciling.stop().await;
     actors.stop();
     cluster.stop().await;
     tracing::info!("stopped");

@@ -13,6 +13,7 @@ mod nodes;
 mod outcome;
 mod recent;
 mod rejection;
+mod roll;
 mod state;
 mod token;
 mod work;
@@ -24,6 +25,7 @@ pub use self::nodes::{MAX_NODES, MAX_RETIRED, NodeId, NodeRecord};
 pub use self::outcome::{Applied, ObjectKind, ObjectRef, Outcome};
 pub use self::recent::MAX_RECENT_REQUESTS;
 pub use self::rejection::Rejection;
+pub use self::roll::{MAX_ROLLS, Roll, RollPhase, RollStep};
 pub use self::state::{ClusterState, MAX_CATALOG_BYTES, MAX_OBJECT_BYTES, SNAPSHOT_FORMAT, SnapshotError};
 pub use self::token::{MAX_TOKENS, Token, TokenHash, TokenHashError};
 pub use self::work::{

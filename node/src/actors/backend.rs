@@ -33,6 +33,7 @@ pub use self::handle::{BackendHandle, RunnerNeed};
 pub use self::health::HealthView;
 use self::health::{Change, Health};
 use self::probe::Prober;
+pub use self::probe::control_request;
 pub(super) use self::residency::Warmth as InMemory;
 pub(super) use self::slots::Claimant;
 pub use self::slots::{Busy, Outcome, Permit};

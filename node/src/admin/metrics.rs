@@ -1,5 +1,6 @@
 //! `/metrics`: what the node tells Prometheus about the cluster and its traffic, in its text format.
 
+mod models;
 mod traffic;
 
 use std::fmt;
@@ -15,10 +16,13 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use self::models::ModelMetrics;
 use self::traffic::TrafficMetrics;
 use super::AdminState;
 use super::failure::Failure;
+use crate::clock::now;
 use crate::cluster::{Reason, Rejections, Role, Status};
+use crate::models::Outlook;
 
 /// The type of the text format that the encoder writes.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -40,6 +44,9 @@ pub(super) async fn metrics(state: web::Data<AdminState>) -> Result<HttpResponse
         tally: state.tally.clone(),
         directory: state.directory.clone(),
     }));
+    let applied = state.cluster.state();
+    let missing = Outlook::new(&applied, &state.directory, now()).missing();
+    registry.register_collector(Box::new(ModelMetrics { state: applied, missing }));
     let mut text = String::new();
     encode(&mut text, &registry).map_err(|_| Failure::Unwritable)?;
     Ok(HttpResponse::Ok().insert_header((header::CONTENT_TYPE, CONTENT_TYPE)).body(text))

@@ -52,7 +52,7 @@ const MAX_RELEASES: usize = 1024;
 const RELEASE_TRIES: u32 = 5;
 
 /// Who asks, in the log, when the cluster itself does.
-const BY_ITSELF: &str = "cluster";
+pub(super) const BY_ITSELF: &str = "cluster";
 
 /// Stands for "not known" where a percentage is.
 const UNKNOWN: u8 = u8::MAX;
@@ -261,6 +261,11 @@ impl Claim {
     /// What is done where.
     pub fn key(&self) -> &WorkKey {
         &self.key
+    }
+
+    /// The number of this claim, for commands that only its holder may give.
+    pub(super) fn token(&self) -> u128 {
+        self.token
     }
 
     /// Where to tell how far the work is.

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::hex128;
 use super::nodes::NodeId;
+use super::roll::RollPhase;
 use super::token::TokenHash;
 use super::work::{Sighting, WorkEnd, WorkKey};
 use crate::id::{BackendId, ClusterId, FrontendId, TokenName};
@@ -159,6 +160,41 @@ pub enum Command {
         #[serde(default)]
         backend: Option<BackendId>,
     },
+    /// Begins to bring a newer version of a model to these backends, one after the other.
+    BeginRoll {
+        /// The model as it is named to the backends.
+        name: String,
+        /// In this order.
+        backends: Vec<BackendId>,
+        /// Whether also a backend drains that is the only one with the model.
+        #[serde(default)]
+        force: bool,
+        /// Longest wait for the requests in flight at a backend, in milliseconds.
+        drain_ms: u64,
+    },
+    /// Whoever holds the claim to pull the model at a backend tells how far its step of the roll is. The backend drains
+    /// from `Draining` on, and until the step has ended.
+    AdvanceRoll {
+        /// The claim's work.
+        key: WorkKey,
+        /// The claim.
+        #[serde(with = "hex128")]
+        token: u128,
+        /// How far it is.
+        phase: RollPhase,
+        /// The new digest, or why there is none.
+        #[serde(default)]
+        detail: Option<String>,
+    },
+    /// A node has no requests in flight any more at a backend that drains for a roll.
+    TellDrained {
+        /// The canonical name of the model.
+        model: String,
+        /// Where.
+        backend: BackendId,
+        /// Which node.
+        node: NodeId,
+    },
     /// A command of a version that this one does not know. Always refused.
     #[serde(untagged)]
     Unknown(UnknownCommand),
@@ -218,6 +254,9 @@ impl Command {
             Self::RenewWork { .. } => "RenewWork",
             Self::ReleaseWork { .. } => "ReleaseWork",
             Self::RetryWorks { .. } => "RetryWorks",
+            Self::BeginRoll { .. } => "BeginRoll",
+            Self::AdvanceRoll { .. } => "AdvanceRoll",
+            Self::TellDrained { .. } => "TellDrained",
             Self::Unknown(command) => command.name(),
         }
     }
@@ -231,6 +270,8 @@ impl Command {
                 | Self::RenewWork { .. }
                 | Self::ReleaseWork { .. }
                 | Self::RetryWorks { .. }
+                | Self::AdvanceRoll { .. }
+                | Self::TellDrained { .. }
         )
     }
 }

@@ -6,6 +6,7 @@ mod entity;
 mod hash;
 mod objects;
 mod registry;
+mod rolls;
 mod snapshot;
 mod whole;
 mod works;
@@ -20,6 +21,7 @@ use super::token::Token;
 use crate::catalog::Catalog;
 use crate::id::{ClusterId, TokenName};
 
+use self::rolls::Rolls;
 pub use self::snapshot::{SNAPSHOT_FORMAT, SnapshotError};
 use self::works::Works;
 
@@ -47,6 +49,7 @@ pub struct ClusterState {
     history: Arc<History>,
     recent: Arc<Recent>,
     works: Arc<Works>,
+    rolls: Arc<Rolls>,
 }
 
 // === ClusterState ===

@@ -4,6 +4,7 @@ mod envelope;
 mod objects;
 mod registry;
 mod replicas;
+mod rolls;
 mod snapshot;
 mod whole;
 mod works;

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::ledger::{Failure, Ledger, Limits, Pulling};
+pub use self::ledger::{Failure, Ledger, Limits, Pulling, failure};
 pub use self::want::{Desired, Wanted, Wish};
 
 use super::inventory::{Disk, DiskModel, Memory};
@@ -39,7 +39,8 @@ pub struct Situation<'a> {
 }
 
 /// Something to be done at a backend.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "PascalCase")]
 pub struct Action {
     /// Where.
     pub backend: BackendId,

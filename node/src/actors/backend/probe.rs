@@ -154,7 +154,7 @@ fn exchange(
     body: Bytes,
     limit: Duration,
 ) -> impl Future<Output = Result<Bytes, ProbeError>> + 'static {
-    let request = request(config, method, path, limit);
+    let request = control_request(config, method, path, limit);
     async move {
         let exchange = async {
             let request = request?;
@@ -182,14 +182,17 @@ impl From<SendRequestError> for ProbeError {
     }
 }
 
-/// A control request with the backend's own credentials. A fresh connection each, as the original's: a pooled
-/// one would prove less.
-fn request(
+/// A control request with the backend's own credentials: headers, token, query and TLS. A fresh connection each, as the
+/// original's: a pooled one would prove less. `timeout` is for the connection, and for the head of the answer.
+///
+/// # Errors
+/// The system's certificate store cannot be used.
+pub fn control_request(
     config: &Backend,
     method: Method,
     path: &str,
     timeout: Duration,
-) -> Result<awc::ClientRequest, ProbeError> {
+) -> Result<awc::ClientRequest, TlsError> {
     let mut connector = Connector::new().timeout(timeout);
     if config.ssl {
         connector = connector.rustls_0_23(tls_config(config.verify_tls)?);

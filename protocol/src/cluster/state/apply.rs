@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::ClusterState;
 use super::draft::Drafted;
+use super::rolls;
 use crate::cluster::command::{Command, Precondition};
 use crate::cluster::envelope::{Envelope, SCHEMA};
 use crate::cluster::history::{Change, Entry, Event, History};
@@ -84,6 +85,13 @@ impl ClusterState {
             Command::RenewWork { key, token, percent } => self.renew_work(key, *token, *percent),
             Command::ReleaseWork { key, token, end } => self.release_work(key, *token, end),
             Command::RetryWorks { backend } => Ok(self.retry_works(backend.as_ref())),
+            Command::BeginRoll { name, backends, force, drain_ms } => {
+                self.begin_roll(entering, name, backends, *force, *drain_ms)
+            }
+            Command::AdvanceRoll { key, token, phase, detail } => {
+                self.advance_roll(entering, key, *token, *phase, detail.as_deref())
+            }
+            Command::TellDrained { model, backend, node } => self.tell_drained(model, backend, *node),
             Command::Unknown(_) => Err(unknown_command(entering.envelope)),
         }
     }
@@ -101,6 +109,7 @@ impl ClusterState {
             entry.former_bytes = former_bytes;
         });
         next.works = next.works.without_strangers(&catalog);
+        next.rolls = rolls::without_strangers(&next.rolls, &catalog);
         next.catalog = Arc::new(catalog);
         next.catalog_bytes = catalog_bytes;
         next.catalog_revision = next.revision;

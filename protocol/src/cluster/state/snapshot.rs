@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::ClusterState;
 use super::entity::Entity;
+use super::rolls::{Rolls, are_possible};
 use super::works::Works;
 use crate::catalog::{Catalog, Violation};
 use crate::cluster::history::History;
@@ -79,6 +80,9 @@ pub(super) struct StateRecord {
     /// Left out if there is none: versions before claims neither write nor miss it, and hashes stay as they were.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     works: Vec<Arc<Work>>,
+    /// Likewise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    rolls: Rolls,
 }
 
 // === ClusterState ===
@@ -91,6 +95,7 @@ impl ClusterState {
             history: Arc::clone(&self.history),
             recent: Arc::clone(&self.recent),
             works: self.works.list(),
+            rolls: Rolls::clone(&self.rolls),
             ..StateRecord::without_past(self)
         };
         let snapshot = Snapshot { format: SNAPSHOT_FORMAT, state };
@@ -124,6 +129,7 @@ impl StateRecord {
             history: Arc::default(),
             recent: Arc::default(),
             works: Vec::new(),
+            rolls: Rolls::new(),
         }
     }
 
@@ -149,6 +155,7 @@ impl StateRecord {
             history: self.history,
             recent: self.recent,
             works: Arc::new(works),
+            rolls: Arc::new(self.rolls),
         })
     }
 
@@ -166,6 +173,9 @@ impl StateRecord {
         }
         if self.tokens.len() > MAX_TOKENS || self.recent.len() > MAX_RECENT_REQUESTS {
             return Some("a list is longer than it can be".to_owned());
+        }
+        if !are_possible(&self.rolls) {
+            return Some("there are rolls that cannot be".to_owned());
         }
         self.nodes.fault().or_else(|| self.history.fault(self.revision)).map(str::to_owned)
     }

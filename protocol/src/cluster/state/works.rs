@@ -128,7 +128,7 @@ impl ClusterState {
         (Self { works: Arc::new(Works(works.collect())), ..self.clone() }, Outcome::Updated)
     }
 
-    fn held(&self, key: &WorkKey, token: u128) -> Result<(&Work, &Hold), Rejection> {
+    pub(super) fn held(&self, key: &WorkKey, token: u128) -> Result<(&Work, &Hold), Rejection> {
         let held = self.work(key).and_then(|work| Some((work, work.hold.as_ref()?)));
         held.filter(|(_, hold)| hold.token == token).ok_or_else(|| Rejection::WorkLost {
             backend: key.backend.clone(),

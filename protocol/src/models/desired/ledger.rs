@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::{Action, ActionKind, Standing};
+use crate::cluster::{Work, WorkFailure};
 use crate::id::BackendId;
 use crate::model::canonical;
 use crate::models::inventory::Disk;
@@ -56,8 +57,8 @@ pub struct Pulling<'a> {
     pub percent: Option<u8>,
 }
 
-/// What has been begun and what has failed. It belongs to whoever leads, and goes with it: a new leader begins with an
-/// empty one, so the caller of [`super::plan`] waits until pulls of the last leader have ended.
+/// What has been begun and what has failed. All nodes make the same one of the works that they agree on
+/// ([`Ledger::of_works`]), so it is not lost with the leader; what a node is just about to claim it adds itself.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     running: BTreeMap<Key, Running>,
@@ -103,6 +104,22 @@ pub(super) fn circumstances(revision: u64, disk: Option<&Disk>) -> Circumstances
 // === impl Ledger ===
 
 impl Ledger {
+    /// What the nodes have agreed on.
+    pub fn of_works<'w>(works: impl IntoIterator<Item = &'w Work>) -> Self {
+        let mut ledger = Self::default();
+        for work in works {
+            let key = (work.key.backend.clone(), work.key.kind, work.key.model.clone());
+            if let Some(hold) = &work.hold {
+                let running = Running { model: work.name.clone(), percent: hold.percent };
+                ledger.running.insert(key.clone(), running);
+            }
+            if let Some(failure) = &work.failure {
+                ledger.failed.insert(key, Failed::of(failure));
+            }
+        }
+        ledger
+    }
+
     /// An action is begun. False if it runs already, and then it must not be begun again.
     pub fn begin(&mut self, action: &Action) -> bool {
         let running = Running { model: action.model.clone(), percent: None };
@@ -147,19 +164,15 @@ impl Ledger {
     ) -> Failure {
         let key = key(action);
         self.running.remove(&key);
-        let attempts = self.failed.get(&key).map_or(0, |failed| failed.attempts).saturating_add(1);
-        let why = Failure::of(message);
-        let until =
-            Timestamp::from_micros(now.as_micros().saturating_add(backoff(attempts, random).as_micros()));
-        let message = message.trim().chars().take(MAX_MESSAGE).collect();
-        let circumstances = circumstances(revision, disk);
+        let before = self.failed.get(&key).map_or(0, |failed| failed.attempts);
+        let failure = failure(before, message, disk, revision, now, random);
         if self.failed.len() >= MAX_FAILURES && !self.failed.contains_key(&key) {
             let earliest =
                 self.failed.iter().min_by_key(|(_, failed)| failed.until).map(|(key, _)| key.clone());
             earliest.and_then(|earliest| self.failed.remove(&earliest));
         }
-        self.failed.insert(key, Failed { why, message, attempts, until, circumstances });
-        why
+        self.failed.insert(key, Failed::of(&failure));
+        failure.why
     }
 
     /// Forgets failures, those of one backend or of all: somebody says that it is to be tried again now.
@@ -220,6 +233,43 @@ impl Ledger {
             }
         };
         is_final.then(|| Standing::Final { why: failed.why, message: failed.message.clone() })
+    }
+}
+
+/// How an attempt failed, after so many `before` it. `message` is the backend's, `random` any number, `disk` and
+/// `revision` as they are now.
+pub fn failure(
+    before: u32,
+    message: &str,
+    disk: Option<&Disk>,
+    revision: u64,
+    now: Timestamp,
+    random: u64,
+) -> WorkFailure {
+    let attempts = before.saturating_add(1);
+    let wait = backoff(attempts, random).as_micros();
+    let Circumstances { revision, disk } = circumstances(revision, disk);
+    WorkFailure {
+        why: Failure::of(message),
+        message: message.trim().chars().take(MAX_MESSAGE).collect(),
+        attempts,
+        until_utc: Timestamp::from_micros(now.as_micros().saturating_add(wait)),
+        revision,
+        disk,
+    }
+}
+
+// === impl Failed ===
+
+impl Failed {
+    fn of(failure: &WorkFailure) -> Self {
+        Self {
+            why: failure.why,
+            message: failure.message.clone(),
+            attempts: failure.attempts,
+            until: failure.until_utc,
+            circumstances: Circumstances { revision: failure.revision, disk: failure.disk },
+        }
     }
 }
 

@@ -372,3 +372,33 @@ proptest! {
         prop_assert!((full / 2..=full).contains(&wait), "{}", wait);
     }
 }
+
+#[test]
+fn a_ledger_made_of_what_the_nodes_have_agreed_on_says_the_same() {
+    use crate::cluster::{Hold, Work, WorkKey};
+    let mut world = World::new(&[("b1", &[])]).wants("b1", Wish::Required, &["runs", "fails", "never"]);
+    let at = |model: &str| WorkKey { backend: id("b1"), kind: ActionKind::Pull, model: canonical(model) };
+    let work = |model: &str| Work { key: at(model), name: model.to_owned(), hold: None, failure: None };
+    let hold = Hold { node: 1, token: 5, renewals: 3, since_utc: NOW, percent: Some(40) };
+    let disk = world.backends[0].1.clone();
+    let transient = failure(2, "connection refused", Some(&disk), 1, NOW, u64::MAX);
+    let missing = failure(0, "pull model manifest: file does not exist", Some(&disk), 1, NOW, 0);
+    assert_eq!((transient.attempts, missing.why), (3, Failure::NotFound));
+    let works = [
+        Work { hold: Some(hold), ..work("runs") },
+        Work { failure: Some(transient.clone()), ..work("fails") },
+        Work { failure: Some(missing.clone()), ..work("never") },
+    ];
+    world.ledger = Ledger::of_works(&works);
+    let plan = world.plan(&LIMITS, NOW);
+    assert_eq!(plan.actions, []);
+    assert_eq!(
+        standings(&plan),
+        [
+            ("fails", Standing::Waits { until: transient.until_utc, why: transient.message }),
+            ("never", Standing::Final { why: missing.why, message: missing.message }),
+            ("runs", Standing::Running(ActionKind::Pull, Some(40))),
+        ]
+    );
+    assert_eq!(world.plan(&LIMITS, transient.until_utc).actions, [pull("b1", "fails")]);
+}

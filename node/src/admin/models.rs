@@ -1,0 +1,117 @@
+//! Models by backends, and the way to have them seen to at once.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use ollamaflow_protocol::cluster::{Command, Roll};
+use ollamaflow_protocol::id::BackendId;
+use ollamaflow_protocol::model::canonical;
+use ollamaflow_protocol::models::desired::Action;
+use ollamaflow_protocol::models::matrix::ModelMatrix;
+use serde::Serialize;
+
+use super::failure::Failure;
+use super::write::Writing;
+use super::{AdminState, answer, query};
+use crate::clock::now;
+use crate::models::Outlook;
+
+/// What is done now, as far as this node can tell: the leader does it, and may know a backend better.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Planned {
+    /// Whether it is begun, or was only asked for.
+    begins: bool,
+    /// Each once, in the order in which they begin. What waits for a limit is not among them: see `GET /v1.0/models`.
+    actions: Vec<Action>,
+}
+
+/// Models by backends, and how rolls stand.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Shown<'a> {
+    #[serde(flatten)]
+    matrix: ModelMatrix,
+    /// Those under way and the last ones that have ended, the oldest first.
+    rolls: Vec<&'a Roll>,
+}
+
+/// A roll that was begun.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Rolling {
+    /// The canonical name of the model.
+    model: String,
+    /// The backends, in the order in which they are updated.
+    backends: Vec<BackendId>,
+    /// Where its progress is.
+    progress_at: &'static str,
+}
+
+/// Longest wait for the requests in flight at a backend, unless the client says otherwise, in milliseconds.
+const DRAIN_MS: u64 = 60_000;
+/// The longest that a client may ask for.
+const MAX_DRAIN_MS: u64 = 3_600_000;
+
+/// `GET /v1.0/models`: what is where, what should be, and why it is not.
+pub(super) async fn list(
+    request: HttpRequest,
+    state: web::Data<AdminState>,
+) -> Result<HttpResponse, Failure> {
+    let newest = query::state(&request, &state).await?;
+    let matrix = Outlook::new(&newest, &state.directory, now()).matrix();
+    answer::ok(&Shown { matrix, rolls: newest.rolls().collect() })
+}
+
+/// `POST /v1.0/models/reconcile`: tries again at once what has failed; with `?plan=true` only tells what would be done.
+pub(super) async fn reconcile(
+    request: HttpRequest,
+    state: web::Data<AdminState>,
+) -> Result<HttpResponse, Failure> {
+    if query::flag(&request, "plan")? {
+        let newest = query::state(&request, &state).await?;
+        let outlook = Outlook::new(&newest, &state.directory, now()).forgiving();
+        return answer::ok(&Planned { begins: false, actions: outlook.plan().actions });
+    }
+    let writing = Writing::of(&request, &state)?;
+    writing.must_be_for_real()?;
+    // The plan of before: the leader may have begun some of it when this node hears of the change.
+    let actions = Outlook::new(&state.cluster.state(), &state.directory, now()).forgiving().plan().actions;
+    // Every node applies it, and the one that leads looks then.
+    writing.command(Command::RetryWorks { backend: None }).await?;
+    answer::json(StatusCode::ACCEPTED, &Planned { begins: true, actions })
+}
+
+/// `POST /v1.0/models/{name}/roll`: brings a newer version of the model to the backends that have it, one after the other,
+/// each without requests meanwhile. `?force=true` also where a frontend has no other backend with it; `?drain_ms=` is the
+/// longest wait for requests in flight.
+pub(super) async fn roll(
+    request: HttpRequest,
+    state: web::Data<AdminState>,
+    name: web::Path<String>,
+) -> Result<HttpResponse, Failure> {
+    let writing = Writing::of(&request, &state)?;
+    let (name, force) = (name.into_inner(), query::flag(&request, "force")?);
+    let drain_ms = match query::text(&request, "drain_ms")? {
+        None => DRAIN_MS,
+        Some(text) => text.parse().ok().filter(|wait| *wait <= MAX_DRAIN_MS).ok_or_else(|| {
+            let rule = format!("the query parameter drain_ms must be a number up to {MAX_DRAIN_MS}");
+            Failure::Invalid(rule)
+        })?,
+    };
+    let model = canonical(&name);
+    let committed = writing.change(|newest| {
+        let backends = Outlook::new(newest, &state.directory, now()).holders(&model);
+        if backends.is_empty() {
+            return Err(Failure::Missing { kind: "model", id: name.clone() });
+        }
+        if newest.roll(&model).is_some_and(|roll| roll.next().is_some()) {
+            return Err(Failure::Conflict(format!("{model} is being updated already: see GET /v1.0/models")));
+        }
+        Ok(Command::BeginRoll { name: name.clone(), backends, force, drain_ms })
+    });
+    let committed = committed.await?;
+    let begun = committed.state.roll(&model).map(|roll| roll.steps.iter().map(|step| step.backend.clone()));
+    let backends = begun.into_iter().flatten().collect();
+    let rolling = Rolling { model, backends, progress_at: "/v1.0/models" };
+    Ok(writing.answer(answer::json(StatusCode::ACCEPTED, &rolling)?))
+}

@@ -1,0 +1,148 @@
+//! One action from its claim to its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ollamaflow_protocol::cluster::WorkEnd;
+use ollamaflow_protocol::model::canonical;
+use ollamaflow_protocol::models::desired::{Action, ActionKind, Limits, failure};
+use ollamaflow_protocol::object::Backend;
+use tokio::sync::watch;
+
+use super::call;
+use super::claim::{Claim, ClaimError, Claims, Holding, LeaseLost};
+use crate::actors::{BackendHandle, Directory};
+use crate::clock::now;
+use crate::cluster::Cluster;
+
+/// How often the inventory is read after an action, until it shows what was done.
+const READINGS: u32 = 3;
+/// Pause between two readings.
+const READING_PAUSE: Duration = Duration::from_millis(500);
+
+/// What deeds work with.
+#[derive(Clone)]
+pub(super) struct Doer {
+    pub(super) cluster: Cluster,
+    pub(super) directory: Arc<Directory>,
+    pub(super) claims: Claims,
+}
+
+// === impl Doer ===
+
+impl Doer {
+    /// Does `action`, unless somebody else does it; gives it up when `stopping` says so.
+    pub(super) async fn perform(&self, action: &Action, mut stopping: watch::Receiver<bool>) {
+        let Action { backend, kind, model } = action;
+        let verb = verb(*kind);
+        let claim = match self.claims.claim(backend, *kind, model).await {
+            Ok(claim) => claim,
+            Err(held @ ClaimError::Held { .. }) => {
+                return tracing::debug!(%backend, model, reason = %held, "{verb} is left to another");
+            }
+            Err(error) => {
+                return tracing::warn!(%backend, model, %error, "{verb} could not be begun");
+            }
+        };
+        let Some(handle) = self.directory.backend(backend) else {
+            return claim.release(WorkEnd::Abandoned).await;
+        };
+        tracing::info!(%backend, model, "{verb} begins");
+        let config = handle.view().config.clone();
+        let holding = claim.holding();
+        let deed = claim.during(carry_out(action, &config, &handle, &holding));
+        let ended = tokio::select! {
+            ended = deed => ended,
+            _ = stopping.wait_for(|stopping| *stopping) => {
+                tracing::info!(%backend, model, "{verb} is given up: the node stops");
+                return claim.release(WorkEnd::Abandoned).await;
+            }
+        };
+        match ended {
+            Err(lost @ LeaseLost) => tracing::warn!(%backend, model, reason = %lost, "{verb} was given up"),
+            Ok(Ok(())) => {
+                tracing::info!(%backend, model, "{verb} has ended");
+                claim.release(WorkEnd::Done).await;
+            }
+            Ok(Err(message)) => self.fail(claim, &handle, &message, action).await,
+        }
+    }
+
+    async fn fail(&self, claim: Claim, handle: &BackendHandle, message: &str, action: &Action) {
+        let state = self.cluster.state();
+        let before = state.work(claim.key()).and_then(|work| Some(work.failure.as_ref()?.attempts));
+        let disk = handle.view().disk().cloned();
+        let failed = failure(
+            before.unwrap_or_default(),
+            message,
+            disk.as_deref(),
+            state.catalog_revision(),
+            now(),
+            fastrand::u64(..),
+        );
+        tracing::warn!(
+            backend = %action.backend,
+            model = action.model,
+            reason = message,
+            attempts = failed.attempts,
+            kind = ?failed.why,
+            "{} failed",
+            verb(action.kind)
+        );
+        claim.release(WorkEnd::Failed(failed)).await;
+    }
+}
+
+/// Does it, and sees for itself that it was done.
+async fn carry_out(
+    action: &Action,
+    config: &Backend,
+    handle: &BackendHandle,
+    holding: &Holding,
+) -> Result<(), String> {
+    let model = action.model.as_str();
+    match action.kind {
+        ActionKind::Pull => call::pull(config, model, holding).await?,
+        ActionKind::Load => call::load(config, model).await?,
+        ActionKind::Delete => call::delete(config, model).await?,
+    }
+    for reading in 0..READINGS {
+        if reading > 0 {
+            actix_rt::time::sleep(READING_PAUSE).await;
+        }
+        if handle.refresh_inventory().await && shows(action, handle) {
+            return Ok(());
+        }
+    }
+    Err(match action.kind {
+        ActionKind::Pull => "the backend told of a success, but does not list the model".to_owned(),
+        ActionKind::Load => {
+            "the backend told of a success, but the model does not stay in memory: others take its place"
+                .to_owned()
+        }
+        ActionKind::Delete => "the backend told of a success, but still lists the model".to_owned(),
+    })
+}
+
+/// Whether the inventory shows that the action was done.
+fn shows(action: &Action, handle: &BackendHandle) -> bool {
+    let name = canonical(&action.model);
+    let view = handle.view();
+    match action.kind {
+        ActionKind::Pull => view.disk().is_some_and(|disk| disk.find(&name).is_some()),
+        // Long enough that it is not to be kept there anew at once, or one load would follow the other.
+        ActionKind::Load => view.memory().and_then(|memory| memory.find(&name)).is_some_and(|loaded| {
+            let left = loaded.expires_at.map(|expires| expires.since(now()));
+            left.is_none_or(|left| left > Limits::default().refresh_before)
+        }),
+        ActionKind::Delete => view.disk().is_some_and(|disk| disk.find(&name).is_none()),
+    }
+}
+
+fn verb(kind: ActionKind) -> &'static str {
+    match kind {
+        ActionKind::Pull => "the pull of a model",
+        ActionKind::Load => "the load of a model",
+        ActionKind::Delete => "the deletion of a model",
+    }
+}

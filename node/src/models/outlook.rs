@@ -1,0 +1,164 @@
+//! What should be where, what is there, and what follows from it, as this node sees it at one moment.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use ollamaflow_protocol::catalog::Catalog;
+use ollamaflow_protocol::cluster::ClusterState;
+use ollamaflow_protocol::id::BackendId;
+use ollamaflow_protocol::models::desired::{
+    Action, Desired, Ledger, Limits, Plan, Situation, Standing, Wish, plan,
+};
+use ollamaflow_protocol::models::inventory::{Disk, Memory};
+use ollamaflow_protocol::models::matrix::{ModelMatrix, matrix};
+use ollamaflow_protocol::object::{ApiFormat, Backend, BackendState};
+use ollamaflow_protocol::time::Timestamp;
+
+use crate::actors::Directory;
+
+/// Desired state and inventory at one moment. Every node can make one: the works are replicated, and each node probes
+/// all backends.
+pub struct Outlook {
+    desired: Desired,
+    known: Vec<Known>,
+    ledger: Ledger,
+    revision: u64,
+    now: Timestamp,
+}
+
+/// What is known of one backend.
+struct Known {
+    id: BackendId,
+    is_available: bool,
+    is_manageable: bool,
+    disk: Option<Arc<Disk>>,
+    memory: Option<Arc<Memory>>,
+}
+
+// === impl Outlook ===
+
+impl Outlook {
+    /// From the applied state and the published views.
+    pub fn new(state: &ClusterState, directory: &Directory, now: Timestamp) -> Self {
+        let catalog = state.catalog();
+        let known = catalog.backends.iter().map(|(id, config)| Known::of(id, config, directory)).collect();
+        let ledger = Ledger::of_works(state.works());
+        Self { desired: desired(catalog), known, ledger, revision: state.catalog_revision(), now }
+    }
+
+    /// The same as if nothing had failed yet.
+    #[must_use]
+    pub fn forgiving(mut self) -> Self {
+        self.ledger.retry(None);
+        self
+    }
+
+    /// The same without the inventories that are known to be old: nothing is begun there.
+    pub(super) fn without(mut self, stale: &BTreeSet<BackendId>) -> Self {
+        for known in self.known.iter_mut().filter(|known| stale.contains(&known.id)) {
+            known.disk = None;
+        }
+        self
+    }
+
+    /// The same with what this node is about to claim.
+    pub(super) fn with_begun<'a>(mut self, begun: impl IntoIterator<Item = &'a Action>) -> Self {
+        for action in begun {
+            // One that is claimed already is there.
+            self.ledger.begin(action);
+        }
+        self
+    }
+
+    /// What is to be done now, and why the rest is not.
+    pub fn plan(&self) -> Plan {
+        let limits = Limits::default();
+        plan(&self.desired, &self.situations(), &self.ledger, &limits, self.revision, self.now)
+    }
+
+    /// Models by backends.
+    pub fn matrix(&self) -> ModelMatrix {
+        matrix(&self.situations(), &self.plan().verdicts, &self.ledger)
+    }
+
+    /// The backends on whose disk the model of this canonical name is, and that can pull.
+    pub fn holders(&self, model: &str) -> Vec<BackendId> {
+        let has = |known: &&Known| {
+            known.is_manageable && known.disk.as_ref().is_some_and(|disk| disk.find(model).is_some())
+        };
+        self.known.iter().filter(has).map(|known| known.id.clone()).collect()
+    }
+
+    /// Whether a backend takes requests and has the model.
+    pub(super) fn has(&self, backend: &BackendId, model: &str) -> bool {
+        self.known.iter().any(|known| {
+            known.id == *backend
+                && known.is_available
+                && known.disk.as_ref().is_some_and(|disk| disk.find(model).is_some())
+        })
+    }
+
+    /// Whether every active frontend of the backend has another one that takes requests and has the model.
+    pub(super) fn is_dispensable(&self, backend: &BackendId, model: &str, catalog: &Catalog) -> bool {
+        let frontends = catalog.frontends.values().filter(|frontend| frontend.active);
+        frontends
+            .filter(|frontend| frontend.backends.contains(backend))
+            .all(|frontend| frontend.backends.iter().any(|other| other != backend && self.has(other, model)))
+    }
+
+    /// How many models are not where they are required, or not in memory where they are to be.
+    pub fn missing(&self) -> usize {
+        let verdicts = self.plan().verdicts;
+        let is_missing = |standing: &Standing| !matches!(standing, Standing::Fulfilled);
+        verdicts.iter().filter(|it| it.wish != Wish::Forbidden && is_missing(&it.standing)).count()
+    }
+
+    fn situations(&self) -> Vec<Situation<'_>> {
+        self.known
+            .iter()
+            .map(|known| Situation {
+                backend: &known.id,
+                available: known.is_available,
+                manageable: known.is_manageable,
+                disk: known.disk.as_deref(),
+                memory: known.memory.as_deref(),
+            })
+            .collect()
+    }
+}
+
+// === impl Known ===
+
+impl Known {
+    fn of(id: &BackendId, config: &Backend, directory: &Directory) -> Self {
+        let handle = directory.backend(id);
+        let view = handle.as_ref().map(|handle| handle.view());
+        let is_healthy = view.as_ref().is_some_and(|view| view.health.is_healthy());
+        Self {
+            id: id.clone(),
+            is_available: is_healthy && config.active && config.state == BackendState::Active,
+            is_manageable: config.api_format == ApiFormat::Ollama,
+            disk: view.as_ref().and_then(|view| view.disk().cloned()),
+            memory: view.as_ref().and_then(|view| view.memory().cloned()),
+        }
+    }
+}
+
+/// What the active frontends want.
+fn desired(catalog: &Catalog) -> Desired {
+    let mut desired = Desired::default();
+    for frontend in catalog.frontends.values().filter(|frontend| frontend.active) {
+        let lists = [
+            (Wish::Required, &frontend.required_models),
+            (Wish::Preload, &frontend.preload_models),
+            (Wish::Forbidden, &frontend.forbidden_models),
+        ];
+        for backend in &frontend.backends {
+            for (wish, models) in lists {
+                let models = models.iter().map(String::as_str);
+                desired.add(backend, wish, models, frontend.delete_forbidden_models);
+            }
+        }
+    }
+    desired
+}
