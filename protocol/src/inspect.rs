@@ -8,11 +8,13 @@ mod runner;
 
 use std::borrow::Cow;
 
+pub use self::prefix::Beginning;
 pub use self::runner::RunnerOptions;
 
 use self::prefix::Conversation;
 use crate::json::key::{decoded, name};
 use crate::json::scan::{Broken, Scanner};
+use crate::model::canonical;
 use crate::object::ApiFormat;
 use crate::route::Operation;
 
@@ -29,6 +31,8 @@ pub struct RequestFacts {
     /// first, and the first user message (for plain prompts: its first KiB). `None` for what is no generation, and where
     /// it was not asked for.
     pub prefix: Option<u64>,
+    /// What of that is not the model, for requests that ask backends for models by other names.
+    pub beginning: Option<Beginning>,
     /// The body was one complete JSON object. False: it was cut or broken, and what is here was found before that.
     pub whole: bool,
 }
@@ -98,8 +102,11 @@ impl<'b> Reader<'b> {
 
     fn facts(self, whole: bool) -> RequestFacts {
         let model = self.model.or(self.name).map(decoded).map(Cow::into_owned);
+        let beginning = self.conversation.beginning(model.is_some(), whole);
         RequestFacts {
-            prefix: self.conversation.prefix(model.as_deref(), whole),
+            prefix: beginning
+                .map(|beginning| beginning.under(&canonical(model.as_deref().unwrap_or_default()))),
+            beginning,
             model,
             stream: self.stream,
             runner: self.runner,
