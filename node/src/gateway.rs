@@ -15,6 +15,7 @@ mod images;
 mod ingress;
 mod intake;
 mod local;
+mod naming;
 mod origin;
 mod patience;
 mod preview;
@@ -55,6 +56,7 @@ use crate::upstream;
 pub use self::closing::{Closer, Closing, closing};
 pub(crate) use self::cors::preflight;
 pub(crate) use self::identity::RequestId;
+pub(crate) use self::naming::wish_of;
 pub(crate) use self::origin::client_key;
 pub(crate) use self::preview::{Outlook, Preview};
 pub(crate) use self::respond::finish;
@@ -205,7 +207,8 @@ impl Gateway {
         trace: &mut Trace,
         counted: &mut Option<Counted>,
     ) -> Result<HttpResponse<BoxBody>, Refusal> {
-        let received = intake::read(request, payload, admitted, &self.settings).await?;
+        let mut received = intake::read(request, payload, admitted, &self.settings).await?;
+        let wish = naming::wish(request, admitted.operation, &admitted.config, &mut received)?;
         if local::is_answered_here(admitted.operation, &admitted.frontend) {
             let answer = local::answer(admitted, &received.body)?;
             if let Some(counted) = counted {
@@ -219,7 +222,7 @@ impl Gateway {
             .use_sticky_sessions
             .then(|| admitted.origin.client_key(request, &self.settings.sticky_headers));
         let (frontend, operation) = (&admitted.frontend, admitted.operation);
-        let query = query(request, frontend, operation, &received.facts, client.as_ref());
+        let query = query(request, frontend, operation, &received.facts, wish, client.as_ref());
         let translating = Translating::new(&self.fetcher, received.facts.model.as_deref());
         let attempts = Attempts {
             client: &self.upstream,

@@ -7,12 +7,13 @@ use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderName};
 use ollamaflow_protocol::header as names;
 use ollamaflow_protocol::object::{Backend, Secret};
-use ollamaflow_protocol::route::Operation;
+use ollamaflow_protocol::route::{self, Operation};
 
 use super::hop::Hop;
 use super::identity::{RequestId, traceparent};
 use super::ingress::Admitted;
 use super::intake;
+use super::naming::Named;
 use super::origin::{self, FORWARDED_FOR};
 use crate::upstream::{InvalidHead, RequestHead};
 
@@ -36,7 +37,7 @@ pub(super) enum Asked {
     Translated,
 }
 
-/// Builds the head for one backend.
+/// Builds the head for one backend. `named` is the model that it gets, if that is not what the client has written.
 pub(super) fn head(
     request: &HttpRequest,
     admitted: &Admitted,
@@ -44,13 +45,14 @@ pub(super) fn head(
     id: &RequestId,
     operation: Operation,
     asked: Asked,
+    named: Option<&Named>,
 ) -> Result<RequestHead, InvalidHead> {
     let method = match asked {
         // For `HEAD` too: the head of the answer follows from its body.
         Asked::Translated => operation.method().parse().unwrap_or_default(),
         _ => request.method().clone(),
     };
-    let mut head = RequestHead::new(&method, &path_and_query(request, operation, backend, asked))?;
+    let mut head = RequestHead::new(&method, &path_and_query(request, operation, backend, asked, named))?;
     let received = request.headers();
     let is_trusted = admitted.origin.trusted_peer;
     let hop = Hop::of(received.get_all(header::CONNECTION));
@@ -65,6 +67,8 @@ pub(super) fn head(
             header::CONTENT_ENCODING if intake::is_decoded(admitted.operation) => false,
             // These speak of the client's own body, and an answer in a coding cannot go on where another one ended.
             header::CONTENT_TYPE | header::ACCEPT_ENCODING if asked != Asked::ByClient => false,
+            // Nor can another name be put into it.
+            header::ACCEPT_ENCODING if named.is_some_and(|named| named.echo.is_some()) => false,
             // Nor do these mean anything in another API, and a key is for those whose API the client speaks.
             header::ACCEPT if asked == Asked::Translated => false,
             _ if asked == Asked::Translated && is_of_an_api(name) => false,
@@ -133,16 +137,23 @@ fn path_and_query<'a>(
     operation: Operation,
     backend: &Backend,
     asked: Asked,
+    named: Option<&Named>,
 ) -> Cow<'a, str> {
-    let path = operation.upstream_path().unwrap_or_else(|| request.uri().path());
+    let path = match (operation.upstream_path(), named) {
+        (Some(path), _) => Cow::Borrowed(path),
+        (None, Some(named)) if operation == Operation::OpenAiModel => {
+            Cow::Owned(route::path_of_model(&named.sent))
+        }
+        (None, _) => Cow::Borrowed(request.uri().path()),
+    };
     let own = backend.querystring.as_ref().map(Secret::expose).unwrap_or_default();
     let clients = if asked == Asked::Translated { "" } else { request.query_string() };
     let queries = [clients, own];
     if queries.iter().all(|query| query.is_empty()) {
-        return Cow::Borrowed(path);
+        return path;
     }
     let mut target = String::with_capacity(path.len() + queries.iter().map(|q| q.len() + 1).sum::<usize>());
-    target.push_str(path);
+    target.push_str(&path);
     let mut separator = '?';
     for query in queries.into_iter().filter(|query| !query.is_empty()) {
         target.push(separator);
