@@ -37,6 +37,10 @@ use crate::clock::now;
 /// How often the list of models is read while a backend is healthy.
 const MODELS_INTERVAL: Duration = Duration::from_secs(30);
 
+/// How long a backend that has become healthy for the first time is held back until its models are known: before that, it
+/// would get requests for models that it does not have.
+const FIRST_LIST: Duration = Duration::from_secs(5);
+
 /// Least pause between two looks into a backend's memory. A request asks for one when it has had a model loaded: every
 /// request does, if the backend unloads the model at once or lists it under another name.
 const MEMORY_PAUSE: Duration = Duration::from_secs(1);
@@ -64,6 +68,8 @@ pub(super) struct BackendActor {
     /// The one scheduled or running probe.
     next_probe: Option<SpawnHandle>,
     models_read: Option<SystemTime>,
+    /// There while a first good verdict is held back: it is published when the models are known, or when this ends.
+    held_back: Option<SpawnHandle>,
     memory_being_read: bool,
     memory_asked_at: Option<Instant>,
     /// The look that a request has asked for and that is still to come.
@@ -107,6 +113,7 @@ impl BackendActor {
             health: Health::resume(&view.health),
             next_probe: None,
             models_read: None,
+            held_back: None,
             memory_being_read: false,
             memory_asked_at: None,
             next_look: None,
@@ -135,7 +142,7 @@ impl BackendActor {
                 if let Some(why) = &why {
                     tracing::debug!(backend = %actor.handle.id(), error = why, "probe failed");
                 }
-                actor.record(result.is_ok(), why.as_deref());
+                actor.record(result.is_ok(), why.as_deref(), ctx);
                 actor.read_models(ctx);
                 actor.read_memory(ctx);
             }
@@ -154,7 +161,7 @@ impl BackendActor {
     }
 
     /// Counts a probe, or a request's failed connection; `why` is for the log.
-    fn record(&mut self, success: bool, why: Option<&str>) {
+    fn record(&mut self, success: bool, why: Option<&str>, ctx: &mut Context<Self>) {
         let had_verdict = self.health.has_verdict();
         let thresholds = (self.config.healthy_threshold, self.config.unhealthy_threshold);
         let change = self.health.record(success, thresholds, now());
@@ -165,7 +172,11 @@ impl BackendActor {
             None if !had_verdict && self.health.has_verdict() && !success => self.warn_of_bad_health(why),
             None => {}
         }
-        if change.is_some() || had_verdict != self.health.has_verdict() {
+        let is_first = !had_verdict && self.health.has_verdict();
+        if is_first && self.health.view().is_healthy() && self.handle.view().inventory.is_none() {
+            self.held_back = Some(ctx.run_later(FIRST_LIST, Self::publish_held_back));
+        } else if change.is_some() || is_first {
+            self.forget_held_back(ctx);
             self.handle.publish_health(self.health.view());
         }
         if change.is_some() {
@@ -175,6 +186,20 @@ impl BackendActor {
             // It may have been updated meanwhile.
             self.handle.forget_speech();
         }
+    }
+
+    /// The models are known, or cannot be found out: the first verdict counts from now on.
+    fn publish_held_back(&mut self, ctx: &mut Context<Self>) {
+        if self.forget_held_back(ctx) {
+            self.handle.publish_health(self.health.view());
+        }
+    }
+
+    /// Whether there was anything.
+    fn forget_held_back(&mut self, ctx: &mut Context<Self>) -> bool {
+        let Some(timer) = self.held_back.take() else { return false };
+        ctx.cancel_future(timer);
+        true
     }
 
     fn warn_of_bad_health(&self, why: Option<&str>) {
@@ -196,12 +221,17 @@ impl BackendActor {
         self.models_read = Some(now);
         let target = self.handle.view().target_id();
         let reading = probe::models(&self.config);
-        ctx.spawn(reading.into_actor(self).map(move |result, actor, _| match result {
-            Ok(models) if actor.handle.view().target_id() == target => actor.handle.publish_models(models),
-            Ok(_) => {}
-            Err(e) => {
-                tracing::debug!(backend = %actor.handle.id(), error = %e, "the list of models was not read");
+        ctx.spawn(reading.into_actor(self).map(move |result, actor, ctx| {
+            if actor.handle.view().target_id() != target {
+                return;
             }
+            match result {
+                Ok(models) => actor.handle.publish_models(models),
+                Err(e) => {
+                    tracing::debug!(backend = %actor.handle.id(), error = %e, "the list of models was not read");
+                }
+            }
+            actor.publish_held_back(ctx);
         }));
         if self.config.api_format == ApiFormat::Ollama {
             self.read_version(ctx);
@@ -289,6 +319,7 @@ impl Handler<Configure> for BackendActor {
             tracing::info!(backend = %self.handle.id(), moved, reactivated, "health starts anew");
             self.health = Health::new(now());
             self.models_read = None;
+            self.forget_held_back(ctx);
         }
         self.handle.publish_config(&self.config, self.health.view(), self.health.has_verdict());
         if probed_otherwise {
@@ -300,9 +331,9 @@ impl Handler<Configure> for BackendActor {
 impl Handler<ConnectionFailed> for BackendActor {
     type Result = ();
 
-    fn handle(&mut self, ConnectionFailed { target }: ConnectionFailed, _: &mut Context<Self>) {
+    fn handle(&mut self, ConnectionFailed { target }: ConnectionFailed, ctx: &mut Context<Self>) {
         if self.config.active && self.handle.view().target_id() == Some(target) {
-            self.record(false, None);
+            self.record(false, None, ctx);
         }
     }
 }

@@ -9,6 +9,7 @@ mod bodies;
 mod defaults;
 mod operations;
 mod places;
+mod sole_owner;
 mod targets;
 
 use ollamaflow_tests::client::{Collected, Request};

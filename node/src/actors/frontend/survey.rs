@@ -83,7 +83,9 @@ pub(super) fn survey<'a>(
         // Whether it could be asked right now does not matter: a client is better off with "unhealthy" than with the
         // "not found" of a backend that never had the model.
         // One that was tried has shown that its list is wrong, or is out of the question anyway.
-        somebody_has_it |= misfit.is_none() && has_model == Some(true) && !is_tried(&member.backend);
+        // Of one that was just added, or found when the node started, nobody can say yet that it has not.
+        let may_have_it = has_model == Some(true) || (has_model.is_none() && !view.has_verdict);
+        somebody_has_it |= misfit.is_none() && may_have_it && !is_tried(&member.backend);
         let standing = match misfit {
             Some(why) => Standing::Out(why),
             None => standing(&member.backend, &view, tried, claimant, now),
