@@ -74,21 +74,17 @@ impl Walk {
     pub(super) fn over(&mut self, edited: &mut Edited<'_>, mut at: usize, end: usize, name: &str) {
         let bytes = &edited.bytes[..end];
         while at < end {
-            at = match self.string {
-                Some(text) => {
-                    let next = self.in_string(bytes, at, text);
-                    if text == Text::Replaced {
-                        edited.leave_out(next);
-                    }
-                    next
+            if let Some(text) = self.string {
+                at = self.in_string(bytes, at, text);
+                if text == Text::Replaced {
+                    edited.leave_out(at);
                 }
-                None => {
-                    if self.token(bytes[at]) == Some(Text::Replaced) {
-                        edited.replace(at, name);
-                    }
-                    at + 1
+            } else {
+                if self.token(bytes[at]) == Some(Text::Replaced) {
+                    edited.replace(at, name);
                 }
-            };
+                at += 1;
+            }
         }
     }
 
