@@ -26,7 +26,7 @@ pub use self::backend::{
 pub use self::directory::Directory;
 pub use self::frontend::{
     CandidateReport, ClientKey, ClientLimits, Decision, Denied, Exclusion, Explanation, FrontendHandle,
-    FrontendView, Moment, NoCandidate, Pick, Query, SessionView, Sessions, Tried,
+    FrontendView, Moment, NoCandidate, Pick, Query, SessionView, Sessions, Tried, Wish,
 };
 use self::supervisor::Supervisor;
 use crate::catalog::CatalogReader;

@@ -17,6 +17,7 @@ mod intake;
 mod local;
 mod manage;
 mod merged;
+mod naming;
 mod origin;
 mod patience;
 mod preview;
@@ -61,6 +62,7 @@ pub(crate) use self::cors::preflight;
 pub(crate) use self::identity::RequestId;
 pub(crate) use self::manage::{Outlook as ManageOutlook, outlook as manage_outlook};
 pub use self::merged::Lists;
+pub(crate) use self::naming::wish_of;
 pub(crate) use self::origin::client_key;
 pub(crate) use self::preview::{Outlook, Preview};
 pub(crate) use self::respond::finish;
@@ -232,10 +234,11 @@ impl Gateway {
         if manage::is_change(admitted.operation) {
             return Box::pin(self.change(request, payload, admitted, id, trace, counted)).await;
         }
-        let received = intake::read(request, payload, admitted, &self.settings).await?;
+        let mut received = intake::read(request, payload, admitted, &self.settings).await?;
+        let wish = naming::wish(request, admitted.operation, &admitted.config, &mut received)?;
         if let Some(residence) = received.facts.residence
             && let Some(answer) =
-                Box::pin(self.reside(residence, request, admitted, &received, id, trace)).await?
+                Box::pin(self.reside(residence, request, admitted, &received, wish.clone(), id, trace)).await?
         {
             return Ok(manage::answer(request, admitted, answer, counted));
         }
@@ -252,7 +255,7 @@ impl Gateway {
             .use_sticky_sessions
             .then(|| admitted.origin.client_key(request, &self.settings.sticky_headers));
         let (frontend, operation) = (&admitted.frontend, admitted.operation);
-        let query = query(request, frontend, operation, &received.facts, client.as_ref());
+        let query = query(request, frontend, operation, &received.facts, wish, client.as_ref());
         if merged::is_answered_here(operation, request.method(), frontend, &query) {
             let answer = merged::answer(&self.lists, request, admitted, &query).await?;
             let is_error = answer.status().is_client_error();

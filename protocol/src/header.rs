@@ -6,6 +6,9 @@
 pub const REQUEST_ID: &str = "x-ollamaflow-request";
 /// Response header: identifier of the backend that gave the answer.
 pub const BACKEND: &str = "x-ollamaflow-backend";
+/// Response header: the model that the backend was asked for, where that is not what the client named: an alias was resolved,
+/// or the frontend's default model stands for none.
+pub const MODEL: &str = "x-ollamaflow-model";
 /// Response header: `True` or `False`, whether the frontend keeps a client on one backend.
 pub const STICKY: &str = "x-ollamaflow-sticky";
 /// Response header: how many backends the request was sent to.

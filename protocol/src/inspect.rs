@@ -9,6 +9,7 @@ mod runner;
 
 use std::borrow::Cow;
 
+pub use self::prefix::Beginning;
 pub use self::residence::Residence;
 pub use self::runner::RunnerOptions;
 
@@ -16,6 +17,7 @@ use self::prefix::Conversation;
 use self::residence::Content;
 use crate::json::key::{decoded, name};
 use crate::json::scan::{Broken, Scanner};
+use crate::model::canonical;
 use crate::object::ApiFormat;
 use crate::route::Operation;
 
@@ -34,6 +36,8 @@ pub struct RequestFacts {
     pub prefix: Option<u64>,
     /// What the request does if it generates nothing: Ollama's way to load a model into memory, or to drop it from there.
     pub residence: Option<Residence>,
+    /// What of that is not the model, for requests that ask backends for models by other names.
+    pub beginning: Option<Beginning>,
     /// The body was one complete JSON object. False: it was cut or broken, and what is here was found before that.
     pub whole: bool,
 }
@@ -109,8 +113,11 @@ impl<'b> Reader<'b> {
 
     fn facts(self, whole: bool) -> RequestFacts {
         let model = self.model.or(self.name).map(decoded).map(Cow::into_owned);
+        let beginning = self.conversation.beginning(model.is_some(), whole);
         RequestFacts {
-            prefix: self.conversation.prefix(model.as_deref(), whole),
+            prefix: beginning
+                .map(|beginning| beginning.under(&canonical(model.as_deref().unwrap_or_default()))),
+            beginning,
             model,
             stream: self.stream,
             runner: self.runner,

@@ -153,6 +153,23 @@ pub fn model_of(path: &str) -> Option<String> {
     (!model.is_empty()).then(|| model.to_owned())
 }
 
+/// The path below `/v1/models/` that names a model: what [`model_of`] reads.
+pub fn path_of_model(model: &str) -> String {
+    let mut path = String::from("/v1/models/");
+    for byte in model.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' | b'/' | b'@' => {
+                path.push(char::from(byte));
+            }
+            _ => {
+                let digit = |nibble: u8| char::from(b"0123456789ABCDEF"[usize::from(nibble)]);
+                path.extend(['%', digit(byte >> 4), digit(byte & 15)]);
+            }
+        }
+    }
+    path
+}
+
 /// The common methods of paths that are passed through.
 const ANY: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
@@ -448,6 +465,18 @@ mod tests {
         assert_eq!(model_of("/v1/models/a/b").as_deref(), Some("a/b"));
         for path in ["/v1/models", "/v1/models/", "/v1/chat/completions", "/api/tags"] {
             assert_eq!(model_of(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_model_has_a_path() {
+        for (model, path) in [
+            ("llama3.2:1b", "/v1/models/llama3.2:1b"),
+            ("Qwen/Qwen2.5-3B", "/v1/models/Qwen/Qwen2.5-3B"),
+            ("a b?%\u{e9}", "/v1/models/a%20b%3F%25%C3%A9"),
+        ] {
+            assert_eq!(path_of_model(model), path);
+            assert_eq!(model_of(path).as_deref(), Some(model));
         }
     }
 

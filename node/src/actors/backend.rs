@@ -40,6 +40,10 @@ pub use self::slots::{Busy, Outcome, Permit};
 pub use self::view::{BackendView, PinnedModels};
 use crate::clock::now;
 
+/// How long a backend that has become healthy for the first time is held back until its models are known: before that, it
+/// would get requests for models that it does not have.
+const FIRST_LIST: Duration = Duration::from_secs(5);
+
 /// Cadence of the health checks; settings `HealthCheck.*`.
 #[derive(Clone, Debug)]
 pub struct ProbeSettings {
@@ -63,6 +67,8 @@ pub(super) struct BackendActor {
     /// The one scheduled or running probe.
     next_probe: Option<SpawnHandle>,
     discovery: Discovery,
+    /// There while a first good verdict is held back: it is published when the models are known, or when this ends.
+    held_back: Option<SpawnHandle>,
 }
 
 #[derive(Message)]
@@ -106,6 +112,7 @@ impl BackendActor {
             health: Health::resume(&view.health),
             next_probe: None,
             discovery: Discovery::default(),
+            held_back: None,
         };
         drop(view);
         handle.attach(Actor::start(actor));
@@ -131,7 +138,7 @@ impl BackendActor {
                 if let Some(why) = &why {
                     tracing::debug!(backend = %actor.handle.id(), error = why, "probe failed");
                 }
-                actor.record(result.is_ok(), why.as_deref());
+                actor.record(result.is_ok(), why.as_deref(), ctx);
                 actor.discover(ctx);
             }
             let pause = actor.pause();
@@ -149,7 +156,7 @@ impl BackendActor {
     }
 
     /// Counts a probe, or a request's failed connection; `why` is for the log.
-    fn record(&mut self, success: bool, why: Option<&str>) {
+    fn record(&mut self, success: bool, why: Option<&str>, ctx: &mut Context<Self>) {
         let had_verdict = self.health.has_verdict();
         let thresholds = (self.config.healthy_threshold, self.config.unhealthy_threshold);
         let change = self.health.record(success, thresholds, now());
@@ -160,7 +167,11 @@ impl BackendActor {
             None if !had_verdict && self.health.has_verdict() && !success => self.warn_of_bad_health(why),
             None => {}
         }
-        if change.is_some() || had_verdict != self.health.has_verdict() {
+        let is_first = !had_verdict && self.health.has_verdict();
+        if is_first && self.health.view().is_healthy() && self.handle.view().disk().is_none() {
+            self.held_back = Some(ctx.run_later(FIRST_LIST, Self::publish_held_back));
+        } else if change.is_some() || is_first {
+            self.forget_held_back(ctx);
             self.handle.publish_health(self.health.view());
         }
         if change.is_some() {
@@ -170,6 +181,20 @@ impl BackendActor {
             // It may have been updated meanwhile.
             self.handle.forget_speech();
         }
+    }
+
+    /// The models are known, or cannot be found out: the first verdict counts from now on.
+    fn publish_held_back(&mut self, ctx: &mut Context<Self>) {
+        if self.forget_held_back(ctx) {
+            self.handle.publish_health(self.health.view());
+        }
+    }
+
+    /// Whether there was anything.
+    fn forget_held_back(&mut self, ctx: &mut Context<Self>) -> bool {
+        let Some(timer) = self.held_back.take() else { return false };
+        ctx.cancel_future(timer);
+        true
     }
 
     fn warn_of_bad_health(&self, why: Option<&str>) {
@@ -209,6 +234,7 @@ impl Handler<Configure> for BackendActor {
             tracing::info!(backend = %self.handle.id(), moved, reactivated, "health starts anew");
             self.health = Health::new(now());
             self.forget_inventory();
+            self.forget_held_back(ctx);
         }
         if is_other_api {
             self.forget_inventory();
@@ -223,9 +249,9 @@ impl Handler<Configure> for BackendActor {
 impl Handler<ConnectionFailed> for BackendActor {
     type Result = ();
 
-    fn handle(&mut self, ConnectionFailed { target }: ConnectionFailed, _: &mut Context<Self>) {
+    fn handle(&mut self, ConnectionFailed { target }: ConnectionFailed, ctx: &mut Context<Self>) {
         if self.config.active && self.handle.view().target_id() == Some(target) {
-            self.record(false, None);
+            self.record(false, None, ctx);
         }
     }
 }

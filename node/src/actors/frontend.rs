@@ -30,7 +30,7 @@ use self::budget::RetryBudget;
 pub use self::clients::ClientLimits;
 pub use self::explain::{CandidateReport, Explanation};
 use self::quantile::P95;
-pub use self::query::{Decision, Denied, Pick, Query, Tried};
+pub use self::query::{Decision, Denied, Pick, Query, Tried, Wish};
 use self::queue::Queue;
 pub use self::select::NoCandidate;
 pub use self::session::{ClientKey, Moment, SessionView, Sessions};

@@ -44,6 +44,8 @@ pub(in crate::actors) struct Candidate<'a> {
     pub(in crate::actors) load_time: Option<Duration>,
     /// Models in its memory.
     pub(in crate::actors) residents: u32,
+    /// Its own [`Situation::key`], if it would be asked for another model than the rest.
+    pub(in crate::actors) key: Option<u64>,
 }
 
 /// How near a model is to answering.
@@ -122,6 +124,7 @@ fn candidate(id: &str) -> Candidate<'_> {
         warmth: Warmth::OnDisk,
         load_time: None,
         residents: 0,
+        key: None,
     }
 }
 

@@ -27,6 +27,10 @@ struct Explained {
     frontend: FrontendId,
     operation: String,
     model: Option<String>,
+    /// The alias that the request asks for, as the operator wrote it.
+    alias: Option<String>,
+    /// Whether the request names no model, and the frontend's default stands for it.
+    default_model: bool,
     policy: &'static str,
     chosen: Option<String>,
     decision: Option<String>,
@@ -45,6 +49,8 @@ struct Member {
     max_parallel_requests: u32,
     priority: u16,
     weight: u16,
+    /// By which name it would be asked for the model.
+    model: Option<String>,
     loaded: Option<bool>,
     has_model: Option<bool>,
     breaker_state: &'static str,
@@ -63,17 +69,23 @@ pub(super) async fn explain(
     let missing = || Failure::Missing { kind: "frontend", id: id.to_string() };
     let frontend = FrontendId::try_from(id.as_str()).ok().and_then(|id| state.directory.frontend(&id));
     let frontend = frontend.ok_or_else(missing)?;
-    let text = body::read(&request, payload, REQUEST_BYTES, state.read_timeout).await?;
+    let mut text = body::read(&request, payload, REQUEST_BYTES, state.read_timeout).await?;
     let (operation, path) = match query::text(&request, "path")? {
         Some(path) => (named(&path)?, path),
         None => (guessed(&text)?, String::new()),
     };
-    let facts = inspect_with_prefix(operation, &text);
-    let sticky = frontend.view().config.use_sticky_sessions;
-    let client = sticky.then(|| gateway::client_key(&request, &state.gateway));
-    let asked = gateway::query(&request, &frontend, operation, &facts, client.as_ref());
+    let mut facts = inspect_with_prefix(operation, &text);
     let view = frontend.view();
-    let preview = Preview::new(&frontend, &view.config, operation, &path, &text, &asked);
+    // A form cannot be sent here; what is explained of it is what its path says.
+    let wish = gateway::wish_of(operation, &path, "", &view.config, &mut facts, &mut text)
+        .map_err(|e| Failure::Invalid(e.to_string()))?;
+    let renaming = wish.as_deref().map(|wish| &wish.renaming);
+    let alias = renaming.and_then(|renaming| Some(renaming.alias()?.name.clone()));
+    let default_model = renaming.is_some_and(|renaming| renaming.is_default());
+    let sticky = view.config.use_sticky_sessions;
+    let client = sticky.then(|| gateway::client_key(&request, &state.gateway));
+    let asked = gateway::query(&request, &frontend, operation, &facts, wish.clone(), client.as_ref());
+    let preview = Preview::new(&frontend, &view.config, &asked, facts.model.as_deref(), &path, &text);
     let outlooks =
         view.backends().map(|(backend, view)| (backend.id().to_string(), preview.at(backend, &view)));
     let outlooks = outlooks.collect();
@@ -82,7 +94,8 @@ pub(super) async fn explain(
     if merged {
         merge(&mut explanation, &view, &asked, &preview);
     }
-    let mut explained = Explained::of(frontend.id(), operation, explanation, outlooks);
+    let explained = Explained::of(frontend.id(), operation, explanation, outlooks);
+    let mut explained = Explained { alias, default_model, ..explained };
     if merged {
         explained.decision = Some("answered here, from what is known of all candidates".to_owned());
     }
@@ -155,6 +168,8 @@ impl Explained {
             frontend: frontend.clone(),
             operation: format!("{operation:?}"),
             model,
+            alias: None,
+            default_model: false,
             policy,
             chosen,
             decision,
@@ -198,6 +213,7 @@ impl Member {
             max_parallel_requests: report.capacity,
             priority: report.priority,
             weight: report.weight,
+            model: outlook.model,
             loaded: report.loaded,
             has_model: report.has_model,
             breaker_state: report.breaker,

@@ -11,6 +11,7 @@ use ollamaflow_protocol::translate;
 use ollamaflow_protocol::wire::{StreamFormat, Usage, UsageWatch};
 use smallvec::SmallVec;
 
+use super::naming::Named;
 use super::resume::Resumable;
 use super::translating::Told;
 use crate::actors::{BackendHandle, Permit};
@@ -38,6 +39,8 @@ pub(super) struct Answer {
     pub(super) written: Option<Bytes>,
     /// What the client is told about that.
     pub(super) told: Told,
+    /// There if the backend got another name of the model than the client wrote.
+    pub(super) named: Option<Box<Named>>,
     /// The tokens of an answer that was read and translated as a whole.
     pub(super) usage: Usage,
 }
@@ -83,12 +86,15 @@ impl Answer {
         self.header(&header::CONTENT_TYPE).unwrap_or_default()
     }
 
+    /// Whether the body is in a coding, so that its bytes say nothing.
+    pub(super) fn is_coded(&self) -> bool {
+        let coding = self.header(&header::CONTENT_ENCODING);
+        coding.is_some_and(|coding| !coding.eq_ignore_ascii_case("identity"))
+    }
+
     /// The format of a stream whose frames can be read.
     pub(super) fn stream_format(&self) -> Option<StreamFormat> {
-        if self
-            .header(&header::CONTENT_ENCODING)
-            .is_some_and(|coding| !coding.eq_ignore_ascii_case("identity"))
-        {
+        if self.is_coded() {
             return None;
         }
         StreamFormat::of(self.operation, self.media_type())
@@ -98,6 +104,13 @@ impl Answer {
     pub(super) fn bill(&self) -> Option<UsageWatch> {
         let is_coded = self.header(&header::CONTENT_ENCODING).is_some();
         if self.status == StatusCode::OK && !is_coded { UsageWatch::new(self.operation) } else { None }
+    }
+
+    /// The body is changed on its way: what the backend said of its bytes does not hold.
+    pub(super) fn is_rewritten(&mut self) {
+        self.headers.retain(|(name, _)| {
+            !matches!(name.as_str(), "content-length" | "etag" | "content-md5" | "digest" | "content-digest")
+        });
     }
 
     /// The body becomes another one, of this media type.

@@ -7,12 +7,13 @@ use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderName};
 use ollamaflow_protocol::header as names;
 use ollamaflow_protocol::object::{Backend, Secret};
-use ollamaflow_protocol::route::Operation;
+use ollamaflow_protocol::route::{self, Operation};
 
 use super::hop::Hop;
 use super::identity::{RequestId, traceparent};
 use super::ingress::Admitted;
 use super::intake;
+use super::naming::Named;
 use super::origin::{self, FORWARDED_FOR};
 use crate::upstream::{InvalidHead, RequestHead};
 
@@ -38,7 +39,7 @@ pub(super) enum Asked {
     Translated,
 }
 
-/// Builds the head for one backend.
+/// Builds the head for one backend. `named` is the model that it gets, if that is not what the client has written.
 pub(super) fn head(
     request: &HttpRequest,
     admitted: &Admitted,
@@ -46,14 +47,21 @@ pub(super) fn head(
     id: &RequestId,
     operation: Operation,
     asked: Asked,
+    named: Option<&Named>,
 ) -> Result<RequestHead, InvalidHead> {
     let method = match asked {
         // For `HEAD` too: the head of the answer follows from its body.
         Asked::Translated => operation.method().parse().unwrap_or_default(),
         _ => request.method().clone(),
     };
-    let path = operation.upstream_path().unwrap_or_else(|| request.uri().path());
-    built(request, admitted, backend, id, (&method, path), asked)
+    let path = match (operation.upstream_path(), named) {
+        (Some(path), _) => Cow::Borrowed(path),
+        (None, Some(named)) if operation == Operation::OpenAiModel => {
+            Cow::Owned(route::path_of_model(&named.sent))
+        }
+        (None, _) => Cow::Borrowed(request.uri().path()),
+    };
+    built(request, admitted, backend, id, (&method, &path), asked, named)
 }
 
 /// Builds the head of a request by which this node finds out something that the client's request depends on.
@@ -65,7 +73,7 @@ pub(super) fn look(
     method: &Method,
     path: &str,
 ) -> Result<RequestHead, InvalidHead> {
-    built(request, admitted, backend, id, (method, path), Asked::Translated)
+    built(request, admitted, backend, id, (method, path), Asked::Translated, None)
 }
 
 fn built(
@@ -75,6 +83,7 @@ fn built(
     id: &RequestId,
     (method, path): (&Method, &str),
     asked: Asked,
+    named: Option<&Named>,
 ) -> Result<RequestHead, InvalidHead> {
     let mut head = RequestHead::new(method, &path_and_query(request, path, backend, asked))?;
     let received = request.headers();
@@ -92,6 +101,8 @@ fn built(
             // These speak of the client's own body, and an answer in a coding cannot go on where another one ended.
             header::CONTENT_TYPE if !matches!(asked, Asked::ByClient | Asked::OfMany) => false,
             header::ACCEPT_ENCODING if asked != Asked::ByClient => false,
+            // Nor can another name be put into it.
+            header::ACCEPT_ENCODING if named.is_some_and(|named| named.echo.is_some()) => false,
             // Nor do these mean anything in another API, and a key is for those whose API the client speaks.
             header::ACCEPT if asked == Asked::Translated => false,
             _ if asked == Asked::Translated && is_of_an_api(name) => false,
@@ -165,10 +176,10 @@ fn path_and_query<'a>(
     let clients = if asked == Asked::Translated { "" } else { request.query_string() };
     let queries = [clients, own];
     if queries.iter().all(|query| query.is_empty()) {
-        return Cow::Borrowed(path);
+        return path;
     }
     let mut target = String::with_capacity(path.len() + queries.iter().map(|q| q.len() + 1).sum::<usize>());
-    target.push_str(path);
+    target.push_str(&path);
     let mut separator = '?';
     for query in queries.into_iter().filter(|query| !query.is_empty()) {
         target.push(separator);

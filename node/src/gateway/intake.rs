@@ -24,6 +24,7 @@ use self::decoding::{Coding, Decoding, Step};
 use super::GatewaySettings;
 use super::ingress::Admitted;
 use super::manage;
+use super::naming;
 use super::patience::Progress;
 use super::refusal::Refusal;
 use crate::upstream::{BodySourceError, RequestBody};
@@ -55,6 +56,18 @@ pub(super) enum Intake {
     Once(Bytes),
     /// Still arriving.
     Streaming(RequestBody, Progress),
+}
+
+// === impl Intake ===
+
+impl Intake {
+    /// All of the body, if it is there.
+    pub(super) fn whole_mut(&mut self) -> Option<&mut Bytes> {
+        match self {
+            Self::Kept(bytes) | Self::Once(bytes) => Some(bytes),
+            Self::Streaming(..) => None,
+        }
+    }
 }
 
 /// Reads the body as far as it has to be read before a backend can be chosen.
@@ -93,7 +106,7 @@ pub(super) async fn read(
     let declared = declared.filter(|_| decoding.is_none());
     let pace = Pace::start(settings.read_timeout);
     let mut source = Source { payload, pace, received: 0, maximum, decoding, decoded: 0 };
-    let all = pinned || declared.is_some_and(|n| n <= KEPT_BYTES as u64);
+    let mut all = pinned || declared.is_some_and(|n| n <= KEPT_BYTES as u64);
     let Some(first) = source.next().await.transpose()? else { return Ok(whole(Intake::Kept(Bytes::new()))) };
     // The usual case: the whole body came with the head, in one piece that needs no copy.
     if declared == Some(first.len() as u64) && first.len() <= KEPT_BYTES {
@@ -116,6 +129,13 @@ pub(super) async fn read(
             facts = inspect(operation, &read);
             if facts.model.is_none() && read.len() as u64 <= PINNED_BYTES {
                 enough = read.len() * 2;
+            } else if naming::is_renamed(operation, &admitted.config, facts.model.as_deref()) {
+                // Another name is to be put into it.
+                all = true;
+                source.maximum = maximum.min(PINNED_BYTES);
+                if declared.unwrap_or(0).max(read.len() as u64) > source.maximum {
+                    return Err(Refusal::TooLarge { maximum: source.maximum });
+                }
             }
         }
     }
@@ -169,10 +189,13 @@ pub(super) fn refusal_of(error: BodySourceError) -> Refusal {
 struct Stalled(Refusal);
 
 /// Whether a backend that may be chosen needs all of the body before it is sent: it merges pins into it, or speaks (or may
-/// turn out to speak) another API.
+/// turn out to speak) another API. Or what the request asks for is not found out otherwise.
 fn must_be_whole(admitted: &Admitted) -> bool {
     let (operation, config) = (admitted.operation, &admitted.config);
-    if operation == Operation::AnthropicCountTokens || manage::is_read_whole(operation) {
+    if operation == Operation::AnthropicCountTokens
+        || manage::is_read_whole(operation)
+        || (operation.kind() == Kind::Other && naming::is_possible(operation, config))
+    {
         return true;
     }
     admitted.frontend.view().backends().any(|(backend, view)| {

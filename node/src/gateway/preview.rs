@@ -11,6 +11,7 @@ use ollamaflow_protocol::translate::{self, Refused, Request};
 use super::intake;
 use super::local;
 use super::merged::{self, Share};
+use super::naming;
 use super::refusal::Refusal;
 use super::translating::{self, Reason, Saying, Told, Way, mapped};
 use crate::actors::{BackendHandle, BackendView, FrontendHandle, Query};
@@ -22,6 +23,9 @@ const IMAGE: (&str, &str) = ("iVBORw0KGgo=", "image/png");
 pub(crate) struct Preview<'a> {
     operation: Operation,
     frontend: &'a Frontend,
+    query: &'a Query,
+    /// As the client names it.
+    model: Option<&'a str>,
     body: &'a Bytes,
     is_answered_here: bool,
     is_merged: bool,
@@ -36,6 +40,8 @@ pub(crate) struct Outlook {
     pub(crate) translation: Option<Cow<'static, str>>,
     /// What would be left out.
     pub(crate) dropped: Vec<String>,
+    /// By which name it would be asked for the model.
+    pub(crate) model: Option<String>,
     /// Why the backend could not be asked for this.
     pub(crate) refusal: Option<String>,
 }
@@ -43,30 +49,33 @@ pub(crate) struct Outlook {
 // === impl Preview ===
 
 impl<'a> Preview<'a> {
-    /// The request for `operation` at `path` with this body.
+    /// The request at `path` with this body, and what it asks for.
     pub(crate) fn new(
         handle: &FrontendHandle,
         frontend: &'a Frontend,
-        operation: Operation,
+        query: &'a Query,
+        model: Option<&'a str>,
         path: &str,
         body: &'a Bytes,
-        query: &Query,
     ) -> Self {
+        let operation = query.operation;
         let is_merged = merged::is_answered_here(operation, &Method::GET, handle, query);
         let is_answered_here = is_merged || local::is_answered_here(operation);
         let request = translating::read(operation, path, body);
-        Self { operation, frontend, body, is_answered_here, is_merged, request }
+        Self { operation, frontend, query, model, body, is_answered_here, is_merged, request }
     }
 
     /// What it would become at this backend.
     pub(crate) fn at(&self, backend: &BackendHandle, view: &BackendView) -> Outlook {
+        let model = naming::shown(self.query, self.model, self.frontend, view);
         match self.told(backend, view) {
             Ok(told) => Outlook {
                 translation: Some(told.way(self.operation)),
                 dropped: told.into_dropped(),
+                model,
                 refusal: None,
             },
-            Err(refusal) => Outlook { refusal: Some(refusal.to_string()), ..Outlook::default() },
+            Err(refusal) => Outlook { refusal: Some(refusal.to_string()), model, ..Outlook::default() },
         }
     }
 
@@ -109,7 +118,9 @@ impl<'a> Preview<'a> {
                 media.fetched(IMAGE.0.to_owned(), Some(IMAGE.1.to_owned()));
             }
         }
-        Ok(match translating::say(&request, self.operation, None, self.frontend, view)? {
+        let named = naming::at(self.query, self.model, self.frontend, view, true);
+        let named = named.as_ref().map(|named| named.sent.as_str());
+        Ok(match translating::say(&request, self.operation, named, self.frontend, view)? {
             Saying::Here(_) => Told::here(),
             Saying::Sent(said) => Told::translated(said.operation, reason, said.dropped),
         })

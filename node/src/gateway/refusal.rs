@@ -8,6 +8,7 @@ use actix_web::http::{Method, StatusCode, header};
 use ollamaflow_protocol::error::{ApiError, ErrorKind};
 use ollamaflow_protocol::id::{BackendId, FrontendId};
 use ollamaflow_protocol::json::PinError;
+use ollamaflow_protocol::models::alias::AliasError;
 use ollamaflow_protocol::route::ClientProtocol;
 use ollamaflow_protocol::translate::Refused;
 use ollamaflow_protocol::wire;
@@ -43,7 +44,7 @@ pub(super) enum Refusal {
     BodyTimeout,
     #[error("the request body is broken")]
     BodyBroken,
-    #[error("the backend takes this request only in another API, and the body is too large to be translated")]
+    #[error("the request has to be changed for the backend, and its body is too large for that")]
     NotWhole,
     #[error("content coding '{0}' is not accepted: send the body in one of {ACCEPTED_CODINGS}, or in none")]
     UnknownCoding(String),
@@ -51,6 +52,8 @@ pub(super) enum Refusal {
     Undecodable { coding: &'static str, why: String },
     #[error(transparent)]
     Pins(#[from] PinError),
+    #[error(transparent)]
+    Unnamed(#[from] AliasError),
     #[error(transparent)]
     Translation(#[from] Refused),
     #[error("{error}")]
@@ -84,6 +87,7 @@ impl Refusal {
             | Self::BodyBroken
             | Self::Undecodable { .. }
             | Self::Pins(_)
+            | Self::Unnamed(_)
             | Self::Translation(_) => StatusCode::BAD_REQUEST,
             Self::Image { error, .. } => match error {
                 FetchError::Busy => StatusCode::SERVICE_UNAVAILABLE,

@@ -13,6 +13,7 @@ use std::task::{Context, Poll, ready};
 
 use actix_web::body::{BodySize, MessageBody};
 use bytes::Bytes;
+use ollamaflow_protocol::models::alias::Echo;
 use ollamaflow_protocol::translate;
 use ollamaflow_protocol::wire::fault::{self, Fault};
 use ollamaflow_protocol::wire::{self, StreamFormat, StreamWatch, Usage, UsageWatch, error_frame};
@@ -49,6 +50,9 @@ pub(super) struct Relay {
     resuming: Option<Resuming>,
     /// Present for streams in another API than the client's. What the client gets comes out of it, at the very end.
     translation: Option<Box<translate::Answer>>,
+    /// Present where the client knows the model by another name than the backend, and for nothing else. It sees what the
+    /// client gets, behind all others.
+    echo: Option<Box<Echo>>,
     ending: Ending,
     /// The last piece of a watched stream, which has the words of an error that ends it.
     last: Bytes,
@@ -65,6 +69,8 @@ pub(super) struct Streaming {
     /// Counts the tokens of an answer that is no stream, if its bytes are readable.
     pub(super) bill: Option<UsageWatch>,
     pub(super) translation: Option<Box<translate::Answer>>,
+    /// Puts the client's name of the model into an answer that is not translated.
+    pub(super) echo: Option<Box<Echo>>,
     pub(super) resumable: Option<Box<Resumable>>,
 }
 
@@ -90,7 +96,7 @@ pub(super) struct Ending {
 
 impl Relay {
     pub(super) fn new(answer: AnswerBody, streaming: Streaming, ending: Ending) -> Self {
-        let Streaming { format, bill, translation, resumable } = streaming;
+        let Streaming { format, bill, translation, echo, resumable } = streaming;
         let watch = format.map(StreamWatch::new);
         let (resuming, cut, place) = (None, None, Place::default());
         let size = BodySize::None;
@@ -106,6 +112,7 @@ impl Relay {
             resumable,
             resuming,
             translation,
+            echo,
             ending,
             last,
             cut,
@@ -114,9 +121,9 @@ impl Relay {
         match answer {
             AnswerBody::Live(arriving) => {
                 relay.size = match arriving.rest.kind() {
-                    // Its length is the other stream's.
-                    _ if relay.translation.is_some() => BodySize::Stream,
                     BodyKind::Empty => BodySize::None,
+                    // Its length is that of other bytes.
+                    _ if relay.translation.is_some() || relay.echo.is_some() => BodySize::Stream,
                     BodyKind::Sized(length) => BodySize::Sized(length),
                     BodyKind::Chunked | BodyKind::UntilClose => BodySize::Stream,
                 };
@@ -163,6 +170,10 @@ impl Relay {
         }
         let bytes = match &mut self.translation {
             Some(translation) => written(|out| translation.push(&bytes, clock::now(), out)),
+            None => bytes,
+        };
+        let bytes = match &mut self.echo {
+            Some(echo) => echo.push(bytes),
             None => bytes,
         };
         (!bytes.is_empty()).then_some(bytes)

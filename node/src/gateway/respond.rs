@@ -19,6 +19,7 @@ use super::tally::{Counted, End};
 const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const REQUEST_ID: HeaderName = HeaderName::from_static(names::REQUEST_ID);
 const BACKEND: HeaderName = HeaderName::from_static(names::BACKEND);
+const MODEL: HeaderName = HeaderName::from_static(names::MODEL);
 const STICKY: HeaderName = HeaderName::from_static(names::STICKY);
 const RESUMED: HeaderName = HeaderName::from_static(names::RESUMED);
 
@@ -30,6 +31,11 @@ pub(super) fn relay(
     counted: Option<Counted>,
 ) -> HttpResponse<BoxBody> {
     let is_told = matches!(answer.body, AnswerBody::Whole(_));
+    let named = answer.named.take();
+    let echo = named.as_ref().and_then(|named| named.echo(&answer));
+    if echo.is_some() {
+        answer.is_rewritten();
+    }
     let bill = if is_told || answer.format.is_some() { None } else { answer.bill() };
     let headers = std::mem::take(&mut answer.headers);
     let mut response = HttpResponse::new(answer.status);
@@ -48,6 +54,11 @@ pub(super) fn relay(
         }
     }
     mark(response.headers_mut(), admitted, Some(answer.backend.id()));
+    if let Some(model) = named.as_ref().and_then(|named| named.told())
+        && let Ok(model) = HeaderValue::from_bytes(model.as_bytes())
+    {
+        response.headers_mut().insert(MODEL, model);
+    }
     let resumable = answer.resumable.take();
     if admitted.config.resume_streams {
         let may_be = if resumable.is_some() { "true" } else { "false" };
@@ -57,7 +68,8 @@ pub(super) fn relay(
     let is_error = answer.status.is_client_error() || answer.status.is_server_error();
     let whole = if is_error { End::Error } else { End::Complete };
     answer.told.write(admitted.operation, response.headers_mut());
-    let streaming = Streaming { format: answer.format, bill, translation: answer.translation, resumable };
+    let streaming =
+        Streaming { format: answer.format, bill, translation: answer.translation, echo, resumable };
     let usage = is_told.then_some(answer.usage);
     let relay = Relay::new(answer.body, streaming, Ending { counted, whole, usage });
     match length {

@@ -14,11 +14,10 @@ use ollamaflow_protocol::object::{ApiFormat, Frontend};
 use ollamaflow_protocol::route::{self, Operation};
 use ollamaflow_protocol::translate::pins::{self, Mapped};
 use ollamaflow_protocol::translate::{self, Native, Occasion, Refused, Request, Translated};
-use serde_json::{Map, Value};
 
 use super::ingress::Admitted;
 use super::refusal::Refusal;
-use super::{images, intake};
+use super::{images, intake, naming};
 use crate::actors::{BackendHandle, BackendView};
 use crate::clock;
 use crate::media::Fetcher;
@@ -169,7 +168,8 @@ pub(super) fn read(operation: Operation, path: &str, body: &[u8]) -> Result<Requ
     Request::read(operation, model.as_deref(), body)
 }
 
-/// The request in the API of one backend. `asked` is the client's operation, `model` the name that it has written.
+/// The request in the API of one backend. `asked` is the client's operation, `model` the name that this backend gets if it is
+/// not the one that the client has written.
 pub(super) fn say(
     request: &Request,
     asked: Operation,
@@ -182,8 +182,12 @@ pub(super) fn say(
     if let Some(answer) = request.answer_here(format, occasion) {
         return Ok(Saying::Here(answer));
     }
+    let request = model.map_or(Cow::Borrowed(request), |model| request.named(model));
     let Translated { operation, body, mut dropped, answer } = request.write(format, occasion)?;
-    let body = spelt(Bytes::from(body), model, view)?;
+    let mut body = Bytes::from(body);
+    if let Some(model) = model {
+        body = naming::with_model(operation, "", &body, model)?;
+    }
     let mapped = mapped(asked, frontend, view, operation);
     let pinned = intake::merged(&body, &mapped.each_ref().map(|mapped| &*mapped.pins))?;
     for lost in mapped.into_iter().flat_map(|mapped| mapped.lost) {
@@ -193,16 +197,6 @@ pub(super) fn say(
         }
     }
     Ok(Saying::Sent(Box::new(Said { operation, body, pinned, dropped, answer })))
-}
-
-/// The body with the backend's own name of the model: to Ollama `m` and `m:latest` are the same, to other engines not.
-fn spelt(body: Bytes, model: Option<&str>, view: &BackendView) -> Result<Bytes, Refusal> {
-    let is_exact = view.config.api_format != ApiFormat::Ollama;
-    let Some(name) = model.filter(|_| is_exact).and_then(|model| view.spelling(model)) else {
-        return Ok(body);
-    };
-    let renamed = Map::from_iter([("model".to_owned(), Value::from(name))]);
-    Ok(intake::merged(&body, &[&renamed])?)
 }
 
 /// The occasion of an attempt. Only names are made from its number.

@@ -8,7 +8,6 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::json::key::name;
 use crate::json::scan::{Broken, Scanner};
-use crate::model;
 use crate::object::ApiFormat;
 use crate::route::Operation;
 
@@ -48,6 +47,14 @@ pub(super) struct Conversation {
     user: Option<Text>,
     /// A message came that is no system message.
     begun: bool,
+}
+
+/// The beginning of a conversation as it was read, whatever model it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beginning {
+    system: u64,
+    opening: u64,
+    user: u64,
 }
 
 /// Hash of one message's text, in one or many parts.
@@ -109,24 +116,21 @@ impl Conversation {
         }
     }
 
-    /// The hash, if anything was said. Of a body that is not whole only if nothing of it can be missing.
-    pub(super) fn prefix(&self, model: Option<&str>, whole: bool) -> Option<u64> {
+    /// What the hash is made of, if anything was said. Of a body that is not whole only if nothing of it can be missing.
+    pub(super) fn beginning(&self, has_model: bool, whole: bool) -> Option<Beginning> {
         let user = self.user.filter(|text| text.any);
         let is_complete = |text: Text| text.settled || !text.any;
-        if !whole && (model.is_none() || user.is_none_or(|text| !text.settled) || !is_complete(self.system)) {
+        if !whole && (!has_model || user.is_none_or(|text| !text.settled) || !is_complete(self.system)) {
             return None;
         }
         if user.is_none() && self.opening.is_none() && !self.system.any {
             return None;
         }
-        let model = model.map(model::canonical).unwrap_or_default();
-        let parts = [
-            xxh3_64_with_seed(model.as_bytes(), SEED),
-            self.system.hash,
-            self.opening.unwrap_or_default(),
-            user.map_or(0, |text| text.hash),
-        ];
-        Some(parts.into_iter().fold(SEED, chained))
+        Some(Beginning {
+            system: self.system.hash,
+            opening: self.opening.unwrap_or_default(),
+            user: user.map_or(0, |text| text.hash),
+        })
     }
 
     fn messages(&mut self, scanner: &mut Scanner<'_>) -> Result<(), Broken> {
@@ -170,6 +174,16 @@ impl Conversation {
             _ => self.begun = true,
         }
         read
+    }
+}
+
+// === impl Beginning ===
+
+impl Beginning {
+    /// The hash of the conversation with the model of this canonical name; empty for none.
+    pub fn under(self, model: &str) -> u64 {
+        let parts = [xxh3_64_with_seed(model.as_bytes(), SEED), self.system, self.opening, self.user];
+        parts.into_iter().fold(SEED, chained)
     }
 }
 

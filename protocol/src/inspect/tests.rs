@@ -231,7 +231,7 @@ fn a_cut_body_gives_what_came_before_the_cut() {
     let cut = facts(Operation::OpenAiChat, &body[..9000]);
     assert_eq!(cut, RequestFacts { whole: false, ..whole.clone() });
     let early = facts(Operation::OpenAiChat, &body[..100]);
-    assert_eq!(early, RequestFacts { whole: false, prefix: None, ..whole });
+    assert_eq!(early, RequestFacts { whole: false, prefix: None, beginning: None, ..whole });
     for broken in ["", " ", "[]", "\"x\"", "{\"model\":\"m\"}x", "{\"model\":\"m\",}", "{\"model\":\"m\""] {
         assert!(!facts(Operation::OpenAiChat, broken).whole, "{broken}");
     }
@@ -316,7 +316,7 @@ proptest! {
             for operation in EVERY {
                 let facts = facts(operation, &spelling);
                 let name = if operation.format() == ApiFormat::Ollama { text("name") } else { None };
-                let without_prefix = RequestFacts { prefix: None, ..facts.clone() };
+                let without_prefix = RequestFacts { prefix: None, beginning: None, ..facts.clone() };
                 prop_assert_eq!(inspect(operation, spelling.as_bytes()), without_prefix);
                 prop_assert!(facts.whole);
                 prop_assert_eq!(facts.model, text("model").or(name));

@@ -4,18 +4,24 @@
 //! the one that the answer is to show. Names are compared as models are ([`crate::model::same_model`]).
 //!
 //! An alias is resolved in *one* step: its target is sent as it is written, even if that is an alias as well. So an alias
-//! may hide the model that it is named after (`"llama3": "llama3:70b"`), and there are no circles.
+//! may hide the model that it is named after (`"llama3": "llama3:70b"`), and there are no circles. A backend for which an
+//! alias has no target cannot be asked for it.
 
 mod body;
+mod echo;
+mod form;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::de::{self, IgnoredAny, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-pub use self::body::{AliasError, echoed, named};
+pub use self::body::{AliasError, named};
+pub use self::echo::{Echo, Framing};
+pub use self::form::{model_of_form, named_in_form};
 
 use super::inventory::MAX_NAME;
 use crate::id::BackendId;
@@ -34,8 +40,8 @@ const ANY: &str = "*";
 /// object with ids of backends (or `*` for all others) as keys and names of models as values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ModelAliases {
-    /// By canonical name.
-    aliases: BTreeMap<String, Alias>,
+    /// By canonical name. Shared with the requests that ask for them.
+    aliases: BTreeMap<String, Arc<Alias>>,
 }
 
 /// One alias.
@@ -48,19 +54,25 @@ pub struct Alias {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Target {
-    Everywhere(String),
-    ByBackend { named: BTreeMap<BackendId, String>, others: Option<String> },
+    Everywhere(Name),
+    ByBackend { named: BTreeMap<BackendId, Name>, others: Option<Name> },
 }
 
-/// What a request asks for, at one backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Resolved<'a> {
-    /// The name that the backend gets.
-    pub target: &'a str,
-    /// The name that answers show: what the client asked for, be it by asking for nothing.
-    pub echo: &'a str,
-    /// Whether the body has to be changed for it, see [`named`].
-    pub changes_request: bool,
+/// The name of a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Name {
+    written: String,
+    /// Each request looks for it at each backend.
+    canonical: String,
+}
+
+/// What a request asks for that does not simply name its model: an alias, or nothing where there is a default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Renaming {
+    asked: Name,
+    is_default: bool,
+    /// There if the name is one.
+    alias: Option<Arc<Alias>>,
 }
 
 // === impl ModelAliases ===
@@ -73,32 +85,63 @@ impl ModelAliases {
 
     /// The aliases, by canonical name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Alias)> {
-        self.aliases.iter().map(|(canonical, alias)| (canonical.as_str(), alias))
-    }
-
-    /// The alias of a name, if it is one.
-    pub fn find(&self, name: &str) -> Option<&Alias> {
-        if self.aliases.is_empty() { None } else { self.aliases.get(&canonical(name)) }
+        self.aliases.iter().map(|(canonical, alias)| (canonical.as_str(), &**alias))
     }
 
     /// The alias of a canonical name, if it is one.
     pub fn find_canonical(&self, canonical: &str) -> Option<&Alias> {
-        self.aliases.get(canonical)
+        self.aliases.get(canonical).map(|alias| &**alias)
     }
 
-    /// What a request gets at `backend`. `asked` is the name in the request, if there is one, and `default` the
-    /// frontend's `DefaultModel`, which may be an alias. `None`: the request names no model, and there is no default.
-    pub fn resolve<'a>(
-        &'a self,
-        asked: Option<&'a str>,
-        default: Option<&'a str>,
-        backend: &BackendId,
-    ) -> Option<Resolved<'a>> {
+    /// What a request asks for. `asked` is the name in the request, if there is one, and `default` the frontend's
+    /// `DefaultModel`, which may be an alias. `None` for a request that simply names its model, or that names none where
+    /// there is no default: it goes on as it is.
+    pub fn renaming(&self, asked: Option<&str>, default: Option<&str>) -> Option<Renaming> {
         let is_name = |name: &&str| !name.trim().is_empty();
         let written = asked.filter(is_name);
-        let echo = written.or(default.filter(is_name))?;
-        let target = self.find(echo).and_then(|alias| alias.target(backend)).unwrap_or(echo);
-        Some(Resolved { target, echo, changes_request: written != Some(target) })
+        if self.aliases.is_empty() && (written.is_some() || default.is_none()) {
+            return None;
+        }
+        let asked = Name::new(written.or(default.filter(is_name))?.to_owned());
+        let alias = self.aliases.get(&asked.canonical).cloned();
+        let is_default = written.is_none();
+        (is_default || alias.is_some()).then_some(Renaming { asked, is_default, alias })
+    }
+}
+
+// === impl Renaming ===
+
+impl Renaming {
+    /// The name that answers show: what the client asked for, be it by asking for nothing.
+    pub fn asked(&self) -> &str {
+        &self.asked.written
+    }
+
+    /// Whether the request names no model, and the default stands for it.
+    pub fn is_default(&self) -> bool {
+        self.is_default
+    }
+
+    /// The alias, if the name is one.
+    pub fn alias(&self) -> Option<&Alias> {
+        self.alias.as_deref()
+    }
+
+    /// The name that the backend gets; `None` if it cannot be asked, since the alias has no target there.
+    pub fn target(&self, backend: &BackendId) -> Option<&str> {
+        self.name(backend).map(|name| name.written.as_str())
+    }
+
+    /// Canonical form of [`target`](Self::target).
+    pub fn canonical_target(&self, backend: &BackendId) -> Option<&str> {
+        self.name(backend).map(|name| name.canonical.as_str())
+    }
+
+    fn name(&self, backend: &BackendId) -> Option<&Name> {
+        match &self.alias {
+            Some(alias) => alias.name_at(backend),
+            None => Some(&self.asked),
+        }
     }
 }
 
@@ -107,10 +150,22 @@ impl ModelAliases {
 impl Alias {
     /// What the alias means at `backend`; `None` if it is no alias there.
     pub fn target(&self, backend: &BackendId) -> Option<&str> {
+        self.name_at(backend).map(|name| name.written.as_str())
+    }
+
+    fn name_at(&self, backend: &BackendId) -> Option<&Name> {
         match &self.target {
             Target::Everywhere(target) => Some(target),
-            Target::ByBackend { named, others } => named.get(backend).or(others.as_ref()).map(String::as_str),
+            Target::ByBackend { named, others } => named.get(backend).or(others.as_ref()),
         }
+    }
+}
+
+// === impl Name ===
+
+impl Name {
+    fn new(written: String) -> Self {
+        Self { canonical: canonical(&written), written }
     }
 }
 
@@ -129,14 +184,14 @@ impl Serialize for ModelAliases {
 impl Serialize for Target {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::Everywhere(target) => serializer.serialize_str(target),
+            Self::Everywhere(target) => serializer.serialize_str(&target.written),
             Self::ByBackend { named, others } => {
                 let mut map = serializer.serialize_map(None)?;
                 for (backend, target) in named {
-                    map.serialize_entry(backend, target)?;
+                    map.serialize_entry(backend, &target.written)?;
                 }
                 if let Some(target) = others {
-                    map.serialize_entry(ANY, target)?;
+                    map.serialize_entry(ANY, &target.written)?;
                 }
                 map.end()
             }
@@ -170,7 +225,7 @@ impl<'de> Deserialize<'de> for ModelAliases {
                     }
                     let target = map.next_value_seed(TargetOf(&name))?;
                     let key = canonical(&name);
-                    let alias = Alias { name, target };
+                    let alias = Arc::new(Alias { name, target });
                     if let Some(other) = aliases.insert(key, alias) {
                         return Err(de::Error::custom(format_args!(
                             "must name each alias once, but {:?} has a second spelling",
@@ -206,7 +261,7 @@ impl<'de> Visitor<'de> for TargetOf<'_> {
 
     fn visit_str<E: de::Error>(self, target: &str) -> Result<Target, E> {
         check_name(target, || format!("for {:?}", self.0))?;
-        Ok(Target::Everywhere(target.to_owned()))
+        Ok(Target::Everywhere(Name::new(target.to_owned())))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Target, A::Error> {
@@ -221,6 +276,7 @@ impl<'de> Visitor<'de> for TargetOf<'_> {
             }
             let target: String = map.next_value()?;
             check_name(&target, || format!("for {alias:?} at {key:?}"))?;
+            let target = Name::new(target);
             if key == ANY {
                 others = Some(target);
                 continue;

@@ -7,8 +7,8 @@
 //!   equal ones that of the smallest digest and backend id. An entry of Ollama's own goes before one that is made from
 //!   OpenAI's list: that knows less, and some engines give the present as a model's date.
 //! - `/api/tags` and `/v1/models` are in the order of Ollama's, modified last first; `/api/ps` has what expires last first.
-//! - An alias is listed beside its target, with the target's entry. At a backend where a name is an alias, the model of
-//!   that name cannot be reached, so it is not listed from there.
+//! - An alias is listed beside its target, with the target's entry. A model that is named as an alias cannot be reached,
+//!   at backends where the alias has no target neither, so it is not listed.
 //!
 //! Entries are copied as they stand, so a list costs a sort and one buffer, and no tree.
 
@@ -104,8 +104,10 @@ pub fn model(sources: &[Source<'_>], aliases: &ModelAliases, id: &str) -> Option
     let mut candidates: Vec<_> = sources
         .iter()
         .filter_map(|source| {
-            let target = alias.and_then(|alias| alias.target(source.backend)).map(canonical);
-            let model = source.disk?.find(target.as_deref().unwrap_or(&asked))?;
+            let model = match alias {
+                Some(alias) => source.disk?.find(&canonical(alias.target(source.backend)?))?,
+                None => source.disk?.find(&asked)?,
+            };
             Some(Candidate { canonical: &asked, backend: source.backend, model, alias: Some(id) })
         })
         .collect();
@@ -148,7 +150,8 @@ fn add<'a, T: Entry>(
     find: impl Fn(&str) -> Option<&'a T>,
     aliases: &'a ModelAliases,
 ) {
-    let visible = models.iter().filter(|model| !is_hidden(aliases, model.canonical(), backend));
+    // Whoever asks by an alias gets its target, or cannot ask this backend.
+    let visible = models.iter().filter(|model| aliases.find_canonical(model.canonical()).is_none());
     candidates.extend(visible.map(|model| Candidate {
         canonical: model.canonical(),
         backend,
@@ -160,11 +163,6 @@ fn add<'a, T: Entry>(
             candidates.push(Candidate { canonical: name, backend, model, alias: Some(&alias.name) });
         }
     }
-}
-
-/// Whether the name means something else at the backend than its model.
-fn is_hidden(aliases: &ModelAliases, canonical: &str, backend: &BackendId) -> bool {
-    aliases.find_canonical(canonical).is_some_and(|alias| alias.target(backend).is_some())
 }
 
 /// The best candidate for each name, and where the others are not the same.

@@ -60,10 +60,6 @@ impl Members<'_> {
 // === impl Places ===
 
 impl Places {
-    pub(super) fn is_empty(&self) -> bool {
-        self.ranges.is_empty()
-    }
-
     /// `object` with `name` at all places, or, if there are none, as a new last member `key`.
     pub(super) fn replaced(&self, object: &[u8], key: &str, name: &str) -> Vec<u8> {
         let quoted = quoted(name);

@@ -58,6 +58,13 @@ impl Lookup {
         Ok((lookup, fields.rest().collect()))
     }
 
+    /// The same for a model that the backend knows by another name. Of the client's name nothing is in the answer.
+    pub(super) fn named(&mut self, model: &str) {
+        if let Self::Show(asked) = self {
+            model.clone_into(asked);
+        }
+    }
+
     /// What the backend is asked.
     pub(super) fn question(&self) -> (Operation, Vec<u8>) {
         match self {

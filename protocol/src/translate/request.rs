@@ -1,5 +1,7 @@
 //! A client's request, read once and written for whichever backend gets it.
 
+use std::borrow::Cow;
+
 use super::answer::{Answer, Generation};
 use super::catalog::Lookup;
 use super::chat::{Chat, Media};
@@ -153,6 +155,19 @@ impl Request {
             }
             _ => None,
         }
+    }
+
+    /// The request as one for a model that the backend knows by another name, where that is not written into the body but
+    /// looked for in the backend's answer. Answers show the client's name all the same.
+    #[must_use]
+    pub fn named(&self, model: &str) -> Cow<'_, Self> {
+        let mut request = Cow::Borrowed(self);
+        if matches!(self.asked, What::Lookup(_))
+            && let What::Lookup(lookup) = &mut request.to_mut().asked
+        {
+            lookup.named(model);
+        }
+        request
     }
 
     /// Writes the request for a backend of `format`.

@@ -133,6 +133,9 @@ impl BackendActor {
                 && actor.handle.view().target_id() == target;
             let has_disk = is_current && actor.take_models(result);
             actor.end_part(number, has_disk, ctx);
+            if is_current {
+                actor.publish_held_back(ctx);
+            }
             if has_disk {
                 actor.read_capabilities(ctx);
             }

@@ -78,8 +78,13 @@ impl FrontendHandle {
         };
         let waits =
             chosen.is_none() && surveyed_all.iter().any(|it| matches!(it.standing, Standing::Busy(_)));
-        let model =
-            surveyed_all.iter().find_map(|it| survey::model(&view, &it.view, query)).map(str::to_owned);
+        let model = match &query.wish {
+            // Each backend may be asked for another one.
+            Some(_) => query.model.clone(),
+            None => {
+                surveyed_all.iter().find_map(|it| survey::model(&view, &it.view, query)).map(str::to_owned)
+            }
+        };
         let candidates = surveyed_all.iter().map(|surveyed| {
             let backend = &surveyed.member.backend;
             let config = &surveyed.view.config;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ollamaflow_protocol::id::BackendId;
-use ollamaflow_protocol::inspect::RunnerOptions;
+use ollamaflow_protocol::inspect::{Beginning, RunnerOptions};
+use ollamaflow_protocol::models::alias::Renaming;
 use ollamaflow_protocol::object::LoadBalancing;
 use ollamaflow_protocol::route::Operation;
 use smallvec::SmallVec;
@@ -23,6 +24,8 @@ pub struct Query {
     pub labels: SmallVec<[Box<[u8]>; 2]>,
     /// Canonical name of the model that the client names.
     pub model: Option<String>,
+    /// There if backends get another name of the model, or one where the client gives none.
+    pub wish: Option<Arc<Wish>>,
     /// The options of the client by which an engine reloads a model.
     pub runner: RunnerOptions,
     /// Hash of the beginning of the conversation.
@@ -31,6 +34,15 @@ pub struct Query {
     pub client: Option<u64>,
     /// The backend of the client's session.
     pub session: Option<BackendId>,
+}
+
+/// What a request asks for that does not simply name its model.
+#[derive(Debug)]
+pub struct Wish {
+    /// What each backend is asked for.
+    pub renaming: Renaming,
+    /// The beginning of the conversation, if it was asked for: its hash is another one for each model.
+    pub beginning: Option<Beginning>,
 }
 
 /// Backends that were tried for a request, in order.
@@ -84,6 +96,7 @@ impl Query {
             operation,
             labels: SmallVec::new(),
             model: None,
+            wish: None,
             runner: RunnerOptions::default(),
             prefix: None,
             client: None,
@@ -91,10 +104,21 @@ impl Query {
         }
     }
 
+    /// Canonical name of the model that the client asks this backend for, whatever is pinned.
+    pub(super) fn model_at(&self, backend: &BackendId) -> Option<&str> {
+        match &self.wish {
+            None => self.model.as_deref(),
+            Some(wish) => wish.renaming.canonical_target(backend),
+        }
+    }
+
     /// Two queries of the same class have the same candidates, whatever they prefer.
     pub(super) fn class(&self, tried: &[Arc<BackendHandle>]) -> u64 {
         let mut hasher = DefaultHasher::new();
         (self.operation, &self.labels, &self.model).hash(&mut hasher);
+        // Aliases may have been changed between two requests, and then they are others.
+        let alias = self.wish.as_ref().and_then(|wish| wish.renaming.alias());
+        alias.map(std::ptr::from_ref).hash(&mut hasher);
         for backend in tried {
             backend.id().hash(&mut hasher);
         }

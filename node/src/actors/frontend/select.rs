@@ -12,7 +12,7 @@ use ollamaflow_protocol::route::Operation;
 use smallvec::SmallVec;
 
 use super::FrontendView;
-use super::query::{Decision, Pick, Query};
+use super::query::{Decision, Pick, Query, Wish};
 use super::survey::{Exclusion, Standing, Survey, Surveyed, model, survey};
 use crate::actors::backend::{BackendHandle, Busy, Claimant, InMemory, RunnerNeed};
 use crate::actors::policy::{self, Candidate, Choice, Situation, Warmth};
@@ -205,6 +205,7 @@ fn candidate<'a>(
         load_time: None,
         warmth: Warmth::Unknown,
         residents: 0,
+        key: query.wish.as_ref().and_then(|wish| key_at(frontend, query, wish, surveyed)),
     };
     match frontend.config.load_balancing {
         LoadBalancing::LeastLatency => candidate.first_token = backend.readings(now).first_token,
@@ -218,6 +219,23 @@ fn candidate<'a>(
         _ => {}
     }
     candidate
+}
+
+/// The hash by which the request finds its place at this backend, where each may be asked for another model: the same as
+/// that of a request that names the model itself.
+fn key_at(frontend: &FrontendView, query: &Query, wish: &Wish, surveyed: &Surveyed<'_>) -> Option<u64> {
+    // Sessions go by the client.
+    if query.client.is_some() {
+        return None;
+    }
+    match frontend.config.load_balancing {
+        LoadBalancing::ModelAffinity => model(frontend, &surveyed.view, query).map(key_of),
+        LoadBalancing::PrefixAffinity => {
+            let target = wish.renaming.canonical_target(surveyed.member.backend.id());
+            Some(wish.beginning?.under(target?))
+        }
+        _ => None,
+    }
 }
 
 /// Where the backend has the model that it would be asked for.
@@ -235,8 +253,11 @@ pub(super) fn warmth(frontend: &FrontendView, query: &Query, surveyed: &Surveyed
 
 /// The hash of the model, by which all nodes find the same place for it.
 fn model_key(frontend: &FrontendView, query: &Query, survey: &Survey<'_>) -> Option<u64> {
-    let model = survey.iter().find_map(|it| model(frontend, &it.view, query))?;
-    Some(xxhash_rust::xxh3::xxh3_64(model.as_bytes()))
+    survey.iter().find_map(|it| model(frontend, &it.view, query)).map(key_of)
+}
+
+fn key_of(model: &str) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(model.as_bytes())
 }
 
 // === impl Waiting ===
@@ -311,6 +332,7 @@ impl fmt::Display for NoCandidate {
             Exclusion::NotPermitted,
             Exclusion::Label,
             Exclusion::ModelMissing,
+            Exclusion::NoTarget,
             Exclusion::Tried,
         ] {
             let count = self.excluded.iter().filter(|(_, why)| *why == which).count();

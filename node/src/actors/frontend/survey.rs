@@ -33,6 +33,8 @@ pub enum Exclusion {
     Format(ApiFormat),
     /// It lacks the model, and another backend has it.
     ModelMissing,
+    /// The alias that is asked for has no target there.
+    NoTarget,
     /// Its circuit breaker is open.
     CircuitOpen,
 }
@@ -74,13 +76,16 @@ pub(super) fn survey<'a>(
     let is_tried = |backend| tried.iter().any(|tried| Arc::ptr_eq(tried, backend));
     for member in &frontend.members {
         let view = member.backend.view();
-        let misfit = misfit(&view, query);
         let model = model(frontend, &view, query);
+        let misfit = misfit(&view, query)
+            .or_else(|| (query.wish.is_some() && model.is_none()).then_some(Exclusion::NoTarget));
         let has_model = model.and_then(|model| view.has_model(model));
         // Whether it could be asked right now does not matter: a client is better off with "unhealthy" than with the
         // "not found" of a backend that never had the model.
         // One that was tried has shown that its list is wrong, or is out of the question anyway.
-        somebody_has_it |= misfit.is_none() && has_model == Some(true) && !is_tried(&member.backend);
+        // Of one that was just added, or found when the node started, nobody can say yet that it has not.
+        let may_have_it = has_model == Some(true) || (has_model.is_none() && !view.has_verdict);
+        somebody_has_it |= misfit.is_none() && may_have_it && !is_tried(&member.backend);
         let standing = match misfit {
             Some(why) => Standing::Out(why),
             None => standing(&member.backend, &view, tried, claimant, now),
@@ -98,17 +103,19 @@ pub(super) fn survey<'a>(
 }
 
 /// Canonical name of the model that the backend would be asked for: a pin of its own, a pin of the frontend, or what the
-/// client names.
+/// client names, which may be an alias with a target there.
 pub(super) fn model<'a>(
     frontend: &'a FrontendView,
     view: &'a BackendView,
     query: &'a Query,
 ) -> Option<&'a str> {
-    if !needs_model(query.operation) {
+    if !needs_model(query.operation) && query.wish.is_none() {
         return None;
     }
     let kind = query.operation.kind();
-    view.pinned_model(kind).or_else(|| frontend.pinned_models.get(kind)).or(query.model.as_deref())
+    view.pinned_model(kind)
+        .or_else(|| frontend.pinned_models.get(kind))
+        .or_else(|| query.model_at(&view.config.identifier))
 }
 
 /// Whether the operation works on a model that has to be there.
@@ -174,6 +181,7 @@ impl std::fmt::Display for Exclusion {
             Self::Label => f.write_str("without the requested labels"),
             Self::Format(format) => write!(f, "speaking the {format} API only"),
             Self::ModelMissing => f.write_str("without the model, which another backend has"),
+            Self::NoTarget => f.write_str("without a model for this alias"),
             Self::CircuitOpen => f.write_str("with an open circuit"),
         }
     }

@@ -35,7 +35,8 @@ pub(super) fn order<'a>(
 
 /// Compares two: the one that fits better is less.
 pub(super) fn by_fit(key: u64, a: &Candidate<'_>, b: &Candidate<'_>) -> Ordering {
-    let (a_score, b_score) = (score(key, a.id, a.weight), score(key, b.id, b.weight));
+    let score = |one: &Candidate<'_>| score(one.key.unwrap_or(key), one.id, one.weight);
+    let (a_score, b_score) = (score(a), score(b));
     b_score.total_cmp(&a_score).then_with(|| a.id.cmp(b.id))
 }
 
@@ -73,6 +74,15 @@ mod tests {
             assert_eq!(order[0].1.id, before);
             let next = order.iter().find(|(_, one)| one.id != "d").unwrap();
             assert_eq!(next.1.id, after);
+        }
+    }
+
+    #[test]
+    fn each_may_have_a_key_of_its_own() {
+        let three = ["a", "b", "c"].map(candidate);
+        for key in 0..100 {
+            let own = three.map(|one| Candidate { key: Some(key), ..one });
+            assert_eq!(best(7, &own), best(key, &three));
         }
     }
 

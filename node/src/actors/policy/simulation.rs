@@ -292,6 +292,7 @@ impl Server {
             warmth: if known.contains(&model) { Warmth::Loaded } else { Warmth::OnDisk },
             load_time: self.load_times[model].or(any),
             residents: known.len() as u32,
+            key: None,
         }
     }
 }

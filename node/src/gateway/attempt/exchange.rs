@@ -90,18 +90,20 @@ impl Exchange<'_> {
             Way::Untouched(_) => self.untouched(body),
             Way::Translated(reason) => Box::pin(self.translated(body, reason)).await,
         };
-        let Outgoing { operation, asked, mut body, told, translation, written } = match prepared {
+        let Outgoing { operation, asked, mut body, told, translation, written, named } = match prepared {
             Ok(Prepared::Outgoing(outgoing)) => outgoing,
             Ok(Prepared::Here(answer)) => return Verdict::Judged(self.answered_here(answer, permit)),
             Err(refusal) => return Verdict::Judged(unsaid(refusal, permit)),
         };
-        let head = match forward::head(request, admitted, &self.view.config, id, operation, asked) {
-            Ok(head) => head,
-            Err(e) => {
-                let refusal = failed(&permit, e.to_string());
-                return Verdict::Judged(lost(permit, Outcome::Declined, refusal));
-            }
-        };
+        let head =
+            match forward::head(request, admitted, &self.view.config, id, operation, asked, named.as_deref())
+            {
+                Ok(head) => head,
+                Err(e) => {
+                    let refusal = failed(&permit, e.to_string());
+                    return Verdict::Judged(lost(permit, Outcome::Declined, refusal));
+                }
+            };
         let loading = admitted.frontend.model_started(permit.backend(), self.view, query, started);
         let (sent, progress) = match &mut body {
             Body::Whole(body) => (body, None),
@@ -113,6 +115,7 @@ impl Exchange<'_> {
                 answer.told = told;
                 answer.translation = translation;
                 answer.written = written;
+                answer.named = named;
                 match self.judge(answer, way, started, loading.is_some()).await {
                     Verdict::Judged(attempted) => attempted,
                     not_spoken @ Verdict::NotSpoken(_) => return not_spoken,
@@ -173,6 +176,7 @@ impl Exchange<'_> {
             translation: None,
             written: None,
             told: Told::default(),
+            named: None,
             usage: Usage::default(),
         });
         answer.format = answer.stream_format();

@@ -18,13 +18,14 @@ use super::everywhere::together;
 use super::roll::Roll;
 use super::targets::{Narrowing, Purpose, Site, Targets};
 use super::{Answered, EACH, ManageError, Managing, is_allowed};
-use crate::actors::{Outcome, Query, Tried};
+use crate::actors::{Outcome, Query, Tried, Wish};
 use crate::gateway::Gateway;
 use crate::gateway::answer::{Answer, AnswerBody};
 use crate::gateway::attempt::Attempts;
 use crate::gateway::identity::RequestId;
 use crate::gateway::ingress::Admitted;
 use crate::gateway::intake::{self, Intake, Received};
+use crate::gateway::naming;
 use crate::gateway::patience::within;
 use crate::gateway::refusal::Refusal;
 use crate::gateway::relay;
@@ -45,6 +46,7 @@ impl Gateway {
         request: &HttpRequest,
         admitted: &Admitted,
         received: &Received,
+        wish: Option<Arc<Wish>>,
         id: &RequestId,
         trace: &mut Trace,
     ) -> Result<Option<Answered>, Refusal> {
@@ -53,7 +55,7 @@ impl Gateway {
             return Err(ManageError::NotAllowed { frontend: admitted.config.identifier.clone() }.into());
         }
         let (Intake::Kept(body) | Intake::Once(body)) = &received.body else { return Ok(None) };
-        let query = query(request, &admitted.frontend, admitted.operation, &received.facts, None);
+        let query = query(request, &admitted.frontend, admitted.operation, &received.facts, wish, None);
         if !may || query.model.is_none() {
             return Ok(None);
         }
@@ -61,7 +63,7 @@ impl Gateway {
         let managing = Managing { gateway: self, request, admitted, id };
         match residence {
             Residence::Load => managing.load(targets, body, &query, received, trace).await,
-            Residence::Unload => managing.unload(targets, body, trace).await,
+            Residence::Unload => managing.unload(targets, body, &query, received, trace).await,
         }
     }
 }
@@ -152,13 +154,22 @@ impl Managing<'_> {
         self,
         targets: Targets,
         body: &Bytes,
+        query: &Query,
+        received: &Received,
         trace: &mut Trace,
     ) -> Result<Option<Answered>, Refusal> {
         let mut roll = Roll::of(&targets);
         let config = &self.admitted.config;
         let pinned = |site: &Site| {
-            let pins = intake::pins(self.admitted.operation, config, &site.view.config);
-            intake::merged(body, &pins).map_err(|e| failed(400, e.to_string()))
+            let operation = self.admitted.operation;
+            let asked = naming::at(query, received.facts.model.as_deref(), config, &site.view, false);
+            let body = match asked {
+                Some(named) => naming::with_model(operation, naming::content_type(self.request), body, &named.sent)
+                    .map_err(|e| failed(400, e.to_string()))?,
+                None => body.clone(),
+            };
+            let pins = intake::pins(operation, config, &site.view.config);
+            intake::merged(&body, &pins).map_err(|e| failed(400, e.to_string()))
         };
         let called = self.called(&targets.sites, pinned).await;
         let Some(outcome) = together(&called, &mut roll) else { return Ok(None) };

@@ -7,11 +7,12 @@ use ollamaflow_protocol::route::Operation;
 use ollamaflow_protocol::translate;
 use ollamaflow_protocol::wire::Usage;
 
-use super::{Attempted, Exchange};
+use super::{Attempted, Attempts, Exchange};
 use crate::actors::{Outcome, Permit};
 use crate::gateway::answer::{Answer, AnswerBody};
 use crate::gateway::forward::Asked;
 use crate::gateway::intake::{self, Intake};
+use crate::gateway::naming::{self, Named};
 use crate::gateway::patience::Progress;
 use crate::gateway::refusal::Refusal;
 use crate::gateway::translating::{Reason, Saying, Told, mapped, say};
@@ -27,6 +28,8 @@ pub(super) struct Outgoing<'b> {
     pub(super) translation: Option<Box<translate::Answer>>,
     /// What was written for the backend in its own API, before its own pins are in it.
     pub(super) written: Option<Bytes>,
+    /// The name that the backend gets for the model, if it is not the one that the client has written.
+    pub(super) named: Option<Box<Named>>,
 }
 
 pub(super) enum Body<'b> {
@@ -47,13 +50,22 @@ impl Exchange<'_> {
     /// The request in the client's own API.
     pub(super) fn untouched<'b>(&self, body: &'b mut Intake) -> Result<Prepared<'b>, Refusal> {
         let operation = self.attempts.admitted.operation;
-        let body = match body {
-            Intake::Kept(bytes) | Intake::Once(bytes) => Body::Whole(self.pinned(bytes, operation)?),
-            Intake::Streaming(stream, progress) => Body::Arriving(stream, progress),
+        let named = self.named(false);
+        let body = match (body, &named) {
+            (Intake::Kept(bytes) | Intake::Once(bytes), None) => Body::Whole(self.pinned(bytes, operation)?),
+            (Intake::Kept(bytes) | Intake::Once(bytes), Some(named)) => {
+                let content_type = naming::content_type(self.attempts.request);
+                let bytes = naming::with_model(operation, content_type, bytes, &named.sent)?;
+                Body::Whole(self.pinned(&bytes, operation)?)
+            }
+            (Intake::Streaming(stream, progress), None) => Body::Arriving(stream, progress),
+            // Held whole by the intake, since it asks for this.
+            (Intake::Streaming(..), Some(_)) => return Err(Refusal::NotWhole),
         };
         let (translation, written) = (None, None);
         let told = Told::default();
-        Ok(Prepared::Outgoing(Outgoing { operation, asked: self.asked, body, told, translation, written }))
+        let asked = self.asked;
+        Ok(Prepared::Outgoing(Outgoing { operation, asked, body, told, translation, written, named }))
     }
 
     /// The request in the backend's API.
@@ -68,7 +80,8 @@ impl Exchange<'_> {
         let format = self.view.config.api_format;
         let path = self.attempts.request.path();
         let request = self.attempts.translating.request(admitted, path, bytes, format).await?;
-        let model = self.attempts.translating.model;
+        let named = self.named(true);
+        let model = named.as_ref().map(|named| named.sent.as_str());
         let said = match say(&request, admitted.operation, model, &admitted.config, self.view)? {
             Saying::Here(answer) => return Ok(Prepared::Here(answer)),
             Saying::Sent(said) => *said,
@@ -80,7 +93,14 @@ impl Exchange<'_> {
             told: Told::translated(said.operation, reason.clone(), said.dropped),
             translation: Some(Box::new(said.answer)),
             written: Some(said.body),
+            named,
         }))
+    }
+
+    /// The name that the backend gets for the model, if it is not the one that the client has written.
+    fn named(&self, made: bool) -> Option<Box<Named>> {
+        let Attempts { admitted, query, translating, .. } = self.attempts;
+        naming::at(query, translating.model, &admitted.config, self.view, made).map(Box::new)
     }
 
     /// The body with the pins of frontend and backend in it.
@@ -113,6 +133,7 @@ impl Exchange<'_> {
             translation: None,
             written: None,
             told: Told::here(),
+            named: None,
             usage: Usage::default(),
         }))
     }
