@@ -135,19 +135,15 @@ pub(super) async fn answer(
     if inputs.is_empty() {
         return Err(if missing.all_are_down() { frontend.nobody(query).into() } else { missing.into() });
     }
-    match read {
-        Read::List(listing) => {
-            let made = lists.get(frontend.id(), listing, query, inputs).await?;
-            Ok(answer::list(request, operation, &made, &missing))
-        }
-        _ => {
-            let id = route::model_of(request.path()).unwrap_or_default();
-            match merge::model(&inputs.sources(), inputs.aliases(), &id) {
-                Some(model) => Ok(answer::list(request, operation, &model.into(), &missing)),
-                None => Ok(answer::unknown_model(operation, &id, &missing)),
-            }
-        }
+    if let Read::List(listing) = read {
+        let made = lists.get(frontend.id(), listing, query, inputs).await?;
+        return Ok(answer::list(request, operation, &made, &missing));
     }
+    let id = route::model_of(request.path()).unwrap_or_default();
+    Ok(match merge::model(&inputs.sources(), inputs.aliases(), &id) {
+        Some(model) => answer::list(request, operation, &model.into(), &missing),
+        None => answer::unknown_model(operation, &id, &missing),
+    })
 }
 
 /// The backends that count and of which this is true.

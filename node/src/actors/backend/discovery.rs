@@ -186,7 +186,7 @@ impl BackendActor {
         match list.memory(now).filter(|_| is_news) {
             Some(Ok(memory)) => self.handle.publish_memory(Arc::new(memory), now),
             Some(Err(e)) => {
-                tracing::debug!(backend = %self.handle.id(), error = %e, "the list tells no memory")
+                tracing::debug!(backend = %self.handle.id(), error = %e, "the list tells no memory");
             }
             None => self.handle.confirm_memory(self.config.api_format, now),
         }
@@ -237,7 +237,7 @@ impl BackendActor {
         let reading = probe::version(&self.config, self.settings.timeout);
         ctx.spawn(reading.into_actor(self).map(move |result, actor, _| match result {
             Ok(version) if actor.handle.view().target_id() == target => {
-                actor.handle.publish_version(&version)
+                actor.handle.publish_version(&version);
             }
             Ok(_) => {}
             Err(e) => tracing::debug!(backend = %actor.handle.id(), error = %e, "the version was not read"),

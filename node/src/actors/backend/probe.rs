@@ -80,17 +80,17 @@ pub(super) struct Listed {
     pub(super) disk: Option<Arc<Disk>>,
 }
 
-/// The backend's models. `last` is the list that was read before.
+/// The backend's models. `before` is the list that was read before.
 pub(super) fn models(
     config: &Backend,
-    last: Option<List>,
+    before: Option<List>,
 ) -> impl Future<Output = Result<Listed, ProbeError>> + 'static {
     let format = config.api_format;
     let path = if format == ApiFormat::OpenAI { "/v1/models" } else { "/api/tags" };
     let exchange = exchange(config, Method::GET, path, Bytes::new(), MODELS_TIMEOUT);
     async move {
         let list = List { format, body: exchange.await? };
-        if last.is_some_and(|last| last == list) {
+        if before.is_some_and(|before| before == list) {
             return Ok(Listed { list, disk: None });
         }
         // Thousands of models take longer than others on this thread can wait.
