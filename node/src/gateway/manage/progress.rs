@@ -248,6 +248,7 @@ async fn claimed(
     reports: &mpsc::Sender<Report>,
 ) -> Result<(), Failed> {
     let backend = call.backend.id().clone();
+    let mut tries = 1;
     let claim = loop {
         match claims.claim(&backend, ActionKind::Pull, model).await {
             Ok(claim) => break claim,
