@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ollamaflow_tests::client::{End, Request};
+use ollamaflow_tests::client::Request;
 use ollamaflow_tests::node::Node;
 use ollamaflow_tests::simulated::{Fault, FaultKind, PullFault, SimulatedBackend};
 use ollamaflow_tests::wait;
@@ -180,19 +180,6 @@ async fn two_clients_that_pull_the_same_both_succeed_and_no_backend_pulls_twice_
     for backend in &backends {
         assert_eq!(backend.stats().pulls_of("new").at_once_max, 1);
     }
-}
-
-#[tokio::test]
-async fn a_slow_client_ends_no_pull() {
-    let registry = registry();
-    registry.set_pace("new", 400, Duration::from_millis(1));
-    let backends = backends::<2>(&registry, &[]);
-    let node = node_of(&backends).await;
-    let mut response = pull().send(node.addr()).await;
-    response.read_slowly(256, Duration::from_millis(20), Duration::from_secs(2)).await;
-    let rest = response.collect().await;
-    assert_eq!(rest.end, End::Complete);
-    assert!(backends.iter().all(|backend| models(backend) == ["new:latest"]));
 }
 
 #[tokio::test]
