@@ -113,7 +113,7 @@ impl Fields {
     }
 
     fn get(&self, name: &str) -> Option<&Value> {
-        self.0.iter().filter(|(key, _)| same_key(key, name)).map(|(_, value)| value).last()
+        self.0.iter().rfind(|(key, _)| same_key(key, name)).map(|(_, value)| value)
     }
 
     /// A text that is not empty.

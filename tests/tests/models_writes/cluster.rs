@@ -82,16 +82,14 @@ async fn concurrent_pulls_of_different_models_are_all_recorded() {
     })
     .await;
     assert!(ends.iter().all(|end| *end == Some(success())), "{ends:?}");
-    let mut known: Vec<String> = serde_json::from_value(required(&cluster, 0).await).unwrap_or_default();
-    for _ in 0..400 {
-        if known.len() == 6 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        known = serde_json::from_value(required(&cluster, 0).await).unwrap_or_default();
-    }
-    known.sort();
-    assert_eq!(known, (0..6).map(|number| format!("m{number}:1b")).collect::<Vec<_>>());
+    wait::until_answered("all are recorded", async || {
+        let known: Vec<String> = serde_json::from_value(required(&cluster, 0).await).unwrap_or_default();
+        let mut sorted = known.clone();
+        sorted.sort();
+        let expected: Vec<_> = (0..6).map(|number| format!("m{number}:1b")).collect();
+        if sorted == expected { Ok(()) } else { Err(format!("{known:?}")) }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -104,9 +102,9 @@ async fn without_a_quorum_a_deletion_is_refused_before_anything_is_deleted() {
     assert!(error(&refused.json()).starts_with("nothing was deleted"), "{}", refused.text());
     assert!(backends.iter().all(|backend| models(backend) == ["m:latest"]));
     cluster.heal();
-    wait::until_answered("it is deleted then", async || {
-        let status = answer(cluster.node(0).addr(), delete("m")).await.status();
-        if status == 200 { Ok(()) } else { Err(status.to_string()) }
+    wait::until_answered_within("it is deleted then", Duration::from_secs(90), async || {
+        let answer = answer(cluster.node(0).addr(), delete("m")).await;
+        if answer.status() == 200 { Ok(()) } else { Err(answer.text()) }
     })
     .await;
 }

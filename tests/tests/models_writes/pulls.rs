@@ -183,18 +183,6 @@ async fn two_clients_that_pull_the_same_both_succeed_and_no_backend_pulls_twice_
 }
 
 #[tokio::test]
-async fn a_slow_client_ends_no_pull() {
-    let registry = registry();
-    registry.set_pace("new", 400, Duration::from_millis(1));
-    let backends = backends::<2>(&registry, &[]);
-    let node = node_of(&backends).await;
-    let mut response = pull().send(node.addr()).await;
-    response.read_slowly(256, Duration::from_millis(20), Duration::from_secs(2)).await;
-    let rest = response.collect().await;
-    assert!(rest.text().ends_with(&format!("{}\n", success())), "{}", rest.text());
-}
-
-#[tokio::test]
 async fn a_node_that_stops_tells_the_client_so() {
     let registry = registry();
     registry.set_pace("new", 10, NEVER);

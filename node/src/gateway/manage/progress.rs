@@ -7,6 +7,7 @@
 //! taken waits, and pulls then: what is there already takes no time.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use ollamaflow_protocol::models::progress::{Failed, Outcome, Progress};
 use ollamaflow_protocol::wire::{Ending, StreamFormat, StreamWatch};
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 
 use super::call::{Call, Said, failed};
 use super::roll::Roll;
@@ -27,6 +29,12 @@ use super::wishes::Wishes;
 use super::{Answered, Content, Managing};
 use crate::models::{ClaimError, Claims, Holding};
 use crate::upstream::RequestBody;
+
+/// How often a claim is tried while the cluster has no leader. Each try waits for one for some seconds.
+const CLAIM_TRIES: u32 = 5;
+
+/// The pause between two of them.
+const CLAIM_PAUSE: Duration = Duration::from_secs(1);
 
 /// What is to be pulled.
 pub(super) struct Pull {
@@ -240,12 +248,18 @@ async fn claimed(
     reports: &mpsc::Sender<Report>,
 ) -> Result<(), Failed> {
     let backend = call.backend.id().clone();
+    let mut tries = 1;
     let claim = loop {
         match claims.claim(&backend, ActionKind::Pull, model).await {
             Ok(claim) => break claim,
             Err(ClaimError::Held { .. }) => {
                 let _ = reports.send((index, Event::Waits)).await;
                 claims.until_free(&backend, ActionKind::Pull, model, |_| {}).await;
+            }
+            // The leadership may be on its way to another node.
+            Err(ClaimError::Cluster(error)) if error.retry_after().is_some() && tries < CLAIM_TRIES => {
+                tries += 1;
+                sleep(CLAIM_PAUSE).await;
             }
             Err(error) => return Err(failed(503, format!("the cluster did not agree to the pull: {error}"))),
         }
