@@ -57,15 +57,16 @@ pub(super) const BY_ITSELF: &str = "cluster";
 /// Stands for "not known" where a percentage is.
 const UNKNOWN: u8 = u8::MAX;
 
+/// Claims of this process, whoever made them. A claim of this node that is none of them was left by an earlier process or
+/// a dropped task, so nobody works under it.
+static LIVE: Mutex<BTreeSet<u128>> = Mutex::new(BTreeSet::new());
+
 /// Makes claims. One per node; clones share it.
 #[derive(Clone)]
 pub struct Claims(Arc<Shared>);
 
 struct Shared {
     cluster: Cluster,
-    /// Claims of this process. A claim of this node that is none of them was left by an earlier process or a dropped
-    /// task, so nobody works under it.
-    live: Mutex<BTreeSet<u128>>,
     sightings: Mutex<Sightings>,
     releases: mpsc::Sender<Release>,
 }
@@ -124,12 +125,7 @@ impl Claims {
     /// the last clone is dropped.
     pub fn start(cluster: Cluster) -> Self {
         let (releases, to_release) = mpsc::channel(MAX_RELEASES);
-        let shared = Arc::new(Shared {
-            cluster: cluster.clone(),
-            live: Mutex::default(),
-            sightings: Mutex::default(),
-            releases,
-        });
+        let shared = Arc::new(Shared { cluster: cluster.clone(), sightings: Mutex::default(), releases });
         actix_web::rt::spawn(sightings::watch(cluster.clone(), Arc::downgrade(&shared)));
         actix_web::rt::spawn(release_dropped(cluster, to_release));
         Self(shared)
@@ -156,7 +152,7 @@ impl Claims {
         };
         let token = random::number()?;
         // From now on, so that a claim that is confirmed late is not taken for a forgotten one.
-        self.0.live().insert(token);
+        live().insert(token);
         let claim = Claim {
             shared: Arc::clone(&self.0),
             key: key.clone(),
@@ -227,7 +223,7 @@ impl Claims {
     fn held(&self, key: &WorkKey) -> Option<Held> {
         let state = self.0.cluster.state();
         let hold = state.work(key)?.hold.as_ref()?;
-        let is_live = self.0.live().contains(&hold.token);
+        let is_live = live().contains(&hold.token);
         let is_own = self.0.cluster.node_id() == Some(hold.node);
         let has_lapsed = match (is_live, is_own) {
             (true, _) => false,
@@ -245,14 +241,6 @@ impl Claims {
 enum Held {
     By(NodeId),
     Lapsed(Sighting),
-}
-
-// === impl Shared ===
-
-impl Shared {
-    fn live(&self) -> MutexGuard<'_, BTreeSet<u128>> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 // === impl Claim ===
@@ -353,7 +341,7 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.shared.live().remove(&self.token);
+        live().remove(&self.token);
         if !self.is_released {
             let release = Release { key: self.key.clone(), token: self.token };
             // If it does not fit, it is taken over when its lease has ended.
@@ -377,6 +365,10 @@ impl Holding {
 }
 
 // === helpers ===
+
+fn live() -> MutexGuard<'static, BTreeSet<u128>> {
+    LIVE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn key(backend: &BackendId, kind: ActionKind, name: &str) -> WorkKey {
     WorkKey { backend: backend.clone(), kind, model: canonical(name) }

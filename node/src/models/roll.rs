@@ -160,7 +160,9 @@ impl Doer {
 
     /// The steps that wait for this node, which has nothing in flight there any more.
     pub(super) fn drained_here(&self, state: &ClusterState) -> Vec<(String, BackendId)> {
-        let Some(node) = self.cluster.node_id() else { return Vec::new() };
+        // Who is not in the list of nodes is not waited for.
+        let own = self.cluster.node_id().filter(|node| state.nodes().contains_key(node));
+        let Some(node) = own else { return Vec::new() };
         let is_idle = |handle: &BackendHandle| {
             handle.view().config.state != BackendState::Active && handle.in_flight() == 0
         };

@@ -215,6 +215,18 @@ fn rejections_survive_json_and_become_error_bodies() {
         (Rejection::AlreadySeeded { cluster: "c1".parse().unwrap() }, "Conflict", 409, 409),
         (Rejection::NotSeeded, "InternalError", 500, 503),
         (Rejection::NodeRetired { id: 4 }, "Conflict", 409, 409),
+        (
+            Rejection::WorkClaimed { backend: "b1".parse().unwrap(), model: "m:1".to_owned(), node: 2 },
+            "Conflict",
+            409,
+            409,
+        ),
+        (
+            Rejection::WorkLost { backend: "b1".parse().unwrap(), model: "m:1".to_owned() },
+            "Conflict",
+            409,
+            409,
+        ),
         (Rejection::UnknownCommand { schema: 9, name: "X".to_owned() }, "InternalError", 500, 500),
     ];
     for (rejection, kind, status, http_status) in cases {
