@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use actix_web::{HttpRequest, HttpResponse, web};
 use ollamaflow_protocol::id::FrontendId;
 use ollamaflow_protocol::inspect::inspect_with_prefix;
+use ollamaflow_protocol::models::alias::Renaming;
 use ollamaflow_protocol::route::{Operation, Route, classify};
 use serde::Serialize;
 use serde_json::Value;
@@ -81,7 +82,7 @@ pub(super) async fn explain(
         .map_err(|e| Failure::Invalid(e.to_string()))?;
     let renaming = wish.as_deref().map(|wish| &wish.renaming);
     let alias = renaming.and_then(|renaming| Some(renaming.alias()?.name.clone()));
-    let default_model = renaming.is_some_and(|renaming| renaming.is_default());
+    let default_model = renaming.is_some_and(Renaming::is_default);
     let sticky = view.config.use_sticky_sessions;
     let client = sticky.then(|| gateway::client_key(&request, &state.gateway));
     let asked = gateway::query(&request, &frontend, operation, &facts, wish.clone(), client.as_ref());
