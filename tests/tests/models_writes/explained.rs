@@ -1,6 +1,7 @@
 //! What `explain` tells of changes.
 
 use ollamaflow_tests::node::Node;
+use ollamaflow_tests::objects::Backend;
 use ollamaflow_tests::simulated::{SimConfig, SimulatedBackend};
 use serde_json::{Value, json};
 
@@ -19,7 +20,7 @@ async fn it_tells_that_a_change_goes_to_each_backend_and_why_not_to_others() {
     let engine = SimulatedBackend::start(SimConfig::openai(["m"]));
     let node = setup(&backends[..1])
         .backend_with(&backends[1], |backend| backend.set("State", "Draining"))
-        .backend_with(&engine, |backend| backend.openai())
+        .backend_with(&engine, Backend::openai)
         .start()
         .await;
     let pull = explained(&node, "/api/pull", &json!({ "model": "m" })).await;

@@ -58,7 +58,7 @@ async fn node_of(backends: &[SimulatedBackend]) -> Node {
 }
 
 fn setup(backends: &[SimulatedBackend]) -> Setup {
-    backends.iter().fold(Setup::new(), |setup, backend| setup.backend(backend))
+    backends.iter().fold(Setup::new(), Setup::backend)
 }
 
 fn post(path: &str, body: &Value) -> Request {

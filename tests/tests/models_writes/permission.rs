@@ -2,6 +2,7 @@
 
 use ollamaflow_tests::client::Request;
 use ollamaflow_tests::node::{Node, NodeBuilder};
+use ollamaflow_tests::objects::Backend;
 use ollamaflow_tests::setup::Setup;
 use ollamaflow_tests::simulated::{SimConfig, SimulatedBackend};
 use serde_json::json;
@@ -79,7 +80,7 @@ async fn clients_of_a_node_that_others_reach_may_only_if_the_frontend_says_so() 
 #[tokio::test]
 async fn a_frontend_without_a_backend_that_can_says_so() {
     let engine = SimulatedBackend::start(SimConfig::openai(["m"]));
-    let node = Setup::new().backend_with(&engine, |backend| backend.openai()).start().await;
+    let node = Setup::new().backend_with(&engine, Backend::openai).start().await;
     for request in [pull(), delete("m")] {
         let answer = answer(node.addr(), request).await;
         assert_eq!(answer.status(), 400);

@@ -1,6 +1,7 @@
 //! Which backends a change goes to.
 
-use ollamaflow_tests::client::Request;
+use ollamaflow_tests::client::{Frame, Request};
+use ollamaflow_tests::objects::Backend;
 use ollamaflow_tests::simulated::{FaultKind, SimConfig, SimulatedBackend};
 use serde_json::json;
 
@@ -14,7 +15,7 @@ const FILTER: &str = "X-OllamaFlow-Backend-Filter";
 async fn a_change_goes_to_every_ollama_backend_of_the_frontend_and_to_no_other() {
     let backends = backends::<3>(&registry(), &["m"]);
     let engine = SimulatedBackend::start(SimConfig::openai(["m"]));
-    let node = setup(&backends).backend_with(&engine, |backend| backend.openai()).start().await;
+    let node = setup(&backends).backend_with(&engine, Backend::openai).start().await;
     let answer = answer(node.addr(), delete("m")).await;
     assert_eq!((answer.status(), answer.text().as_str()), (200, ""));
     assert_eq!(told(&answer), "b1=done, b2=done, b3=done");
@@ -53,7 +54,7 @@ async fn labels_narrow_it_to_the_backends_that_have_them() {
 async fn a_filter_that_names_no_backend_of_the_frontend_is_refused_by_that_name() {
     let backends = backends::<1>(&registry(), &["m"]);
     let engine = SimulatedBackend::start(SimConfig::openai(["m"]));
-    let node = setup(&backends).backend_with(&engine, |backend| backend.openai()).start().await;
+    let node = setup(&backends).backend_with(&engine, Backend::openai).start().await;
     for (filter, name) in [("b1,b7", "'b7'"), ("b2", "'b2'")] {
         let answer = answer(node.addr(), delete("m").header(FILTER, filter)).await;
         assert_eq!(answer.status(), 400);
@@ -78,7 +79,7 @@ async fn a_backend_that_is_down_is_passed_over_and_the_answer_says_so() {
     let node = setup(&backends).start_with_healthy(&["b1"]).await;
     let response = pull().send(node.addr()).await;
     assert_eq!(response.header("x-ollamaflow-backends"), Some("b1=asked, b2=unhealthy"));
-    let lines: Vec<_> = response.lines().collect().await.0.iter().map(|line| line.json()).collect();
+    let lines: Vec<_> = response.lines().collect().await.0.iter().map(Frame::json).collect();
     assert_eq!(lines[0], json!({ "status": "passed over: b2 is unhealthy" }));
     assert_eq!(lines.last(), Some(&success()));
     assert_eq!(models(&backends[0]), ["m:latest", "new:latest"]);

@@ -93,7 +93,7 @@ impl Call {
                 Err(failed(400, format!("the request body did not arrive: {e}")))
             }
             Some(Err(e)) => Err(failed(502, format!("it failed before it answered: {e}"))),
-            None => Err(self.silent(self.first_byte)),
+            None => Err(Self::silent(self.first_byte)),
         }
     }
 
@@ -108,7 +108,7 @@ impl Call {
     pub(super) async fn next(&self, body: &mut ResponseBody) -> Result<Option<Bytes>, Failed> {
         match within(self.idle, relay::next(body)).await {
             Some(piece) => piece.transpose().map_err(|e| failed(502, format!("its answer broke off: {e}"))),
-            None => Err(self.silent(self.idle)),
+            None => Err(Self::silent(self.idle)),
         }
     }
 
@@ -124,7 +124,7 @@ impl Call {
         Ok(read.freeze())
     }
 
-    fn silent(&self, waited: Option<Duration>) -> Failed {
+    fn silent(waited: Option<Duration>) -> Failed {
         failed(504, format!("it was silent for {} ms", waited.unwrap_or_default().as_millis()))
     }
 }

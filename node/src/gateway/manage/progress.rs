@@ -114,7 +114,9 @@ impl Managing<'_> {
         match stream.first().await {
             Some(Piece::Whole { outcome, unrecorded, roll: told }) => {
                 let mut roll = roll;
-                told.into_iter().for_each(|(backend, what)| roll.tell(&backend, what));
+                for (backend, what) in told {
+                    roll.tell(&backend, what);
+                }
                 Answered { unrecorded, ..Answered::outcome(outcome, roll) }
             }
             Some(piece) => {
@@ -226,7 +228,9 @@ async fn one(
     reports: mpsc::Sender<Report>,
 ) {
     let end = match (call, claims) {
-        (Ok(mut call), Some((claims, model))) => claimed(index, &mut call, &claims, &model, &reports).await,
+        (Ok(mut call), Some((claims, model))) => {
+            Box::pin(claimed(index, &mut call, &claims, &model, &reports)).await
+        }
         (Ok(mut call), None) => relayed(index, &mut call, &reports).await.map(drop),
         (Err(failed), _) => Err(failed),
     };

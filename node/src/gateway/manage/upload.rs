@@ -52,11 +52,11 @@ impl Managing<'_> {
         length: Option<u64>,
         mut pieces: LocalBoxStream<'static, Result<Bytes, BodySourceError>>,
     ) -> Result<Vec<Called>, Refusal> {
-        let mut takers = Vec::with_capacity(sites.len());
+        let mut offers = Vec::with_capacity(sites.len());
         let mut calls = Vec::with_capacity(sites.len());
         for site in sites {
-            let (taker, taken) = mpsc::channel(1);
-            takers.push(taker);
+            let (offer, taken) = mpsc::channel(1);
+            offers.push(offer);
             calls.push(self.uploaded(site, length, taken));
         }
         let calls = join_all(calls);
@@ -76,19 +76,19 @@ impl Managing<'_> {
                 }
                 None => break,
             };
-            let offers = async {
-                let sent = join_all(takers.iter().map(|taker| taker.send(piece.clone()))).await;
+            let offering = async {
+                let sent = join_all(offers.iter().map(|offer| offer.send(piece.clone()))).await;
                 sent.into_iter().map(|sent| sent.is_ok()).collect::<Vec<_>>()
             };
-            let takes = tokio::select! {
+            let heard = tokio::select! {
                 biased;
                 called = &mut calls => return Ok(called),
-                takes = offers => takes,
+                heard = offering => heard,
             };
-            let mut takes = takes.into_iter();
-            takers.retain(|_| takes.next().unwrap_or(false));
+            let mut heard = heard.into_iter();
+            offers.retain(|_| heard.next().unwrap_or(false));
         }
-        drop(takers);
+        drop(offers);
         Ok(calls.await)
     }
 
