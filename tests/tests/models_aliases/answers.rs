@@ -54,8 +54,8 @@ async fn every_frame_of_every_stream_names_the_clients_model() {
         let plain = ask(&node, Request::post(path).json(&with_model(&body, REAL))).await;
         assert!(plain.text().contains(REAL), "{}", plain.text());
         let answer = post(&node, path, body).await;
-        let frames = checked(&answer, places, path);
-        assert_eq!(frames.len(), super::answers::frames(&plain.text()).len(), "{path}");
+        let named = checked(&answer, places, path);
+        assert_eq!(named.len(), frames(&plain.text()).len(), "{path}");
     }
 }
 

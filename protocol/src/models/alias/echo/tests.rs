@@ -163,7 +163,7 @@ proptest! {
         cuts in proptest::collection::vec(0usize..200, 0..6),
     ) {
         let texts = |values: &[Value], before: &str, after: &str| -> String {
-            values.iter().map(|value| format!("{before}{value}{after}")).collect()
+            values.iter().flat_map(|value| [before.to_owned(), value.to_string(), after.to_owned()]).collect()
         };
         let expected: Vec<Value> = values.iter().cloned().map(renamed).collect();
         for (framing, before, after) in [
