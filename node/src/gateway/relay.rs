@@ -166,7 +166,10 @@ impl Relay {
             watch.push(&bytes);
             self.last = bytes.clone();
         } else if let Some(bill) = &mut self.bill {
-            bill.push(&bytes);
+            match self.size {
+                BodySize::Sized(length) if length == bytes.len() as u64 => bill.push_whole(&bytes),
+                _ => bill.push(&bytes),
+            }
         }
         let bytes = match &mut self.translation {
             Some(translation) => written(|out| translation.push(&bytes, clock::now(), out)),

@@ -2,6 +2,7 @@
 
 mod events;
 mod places;
+mod tail;
 
 pub(super) use self::events::Events;
 pub(super) use self::places::Places;
@@ -45,6 +46,14 @@ impl UsageWatch {
         Some(Self { walk: Walk::default(), counts: Counts::new(places) })
     }
 
+    /// Takes the whole body at once, which is quicker where the counts stand at its end.
+    pub fn push_whole(&mut self, body: &[u8]) {
+        match tail::counts(body, self.counts.places) {
+            Some(usage) => self.counts.usage = usage,
+            None => self.push(body),
+        }
+    }
+
     /// Takes the next bytes, cut anywhere.
     pub fn push(&mut self, bytes: &[u8]) {
         self.walk.push(bytes, &mut self.counts);
@@ -66,6 +75,12 @@ impl Usage {
         } else if key == places.completion {
             self.completion = count(value).or(self.completion);
         }
+    }
+
+    /// Takes what stands before that which has been taken, and does not win over it.
+    fn add_earlier(&mut self, earlier: Self) {
+        self.prompt = self.prompt.or(earlier.prompt);
+        self.completion = self.completion.or(earlier.completion);
     }
 }
 

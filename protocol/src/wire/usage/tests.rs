@@ -46,7 +46,15 @@ fn in_stream(format: StreamFormat, text: &str) -> Pair {
 }
 
 fn in_body(operation: Operation, text: &str) -> Pair {
-    any_cut(text, |pieces| body(operation, pieces))
+    let counted = any_cut(text, |pieces| body(operation, pieces));
+    assert_eq!(whole_body(operation, text), counted, "{text} as a whole");
+    counted
+}
+
+fn whole_body(operation: Operation, text: &str) -> Pair {
+    let mut watch = UsageWatch::new(operation).unwrap();
+    watch.push_whole(text.as_bytes());
+    pair(watch.usage())
 }
 
 #[test]
@@ -94,6 +102,30 @@ fn what_a_model_says_counts_nothing() {
     assert_eq!(in_body(Operation::OpenAiChat, &body), (None, None));
     let body = r#"{"content":[{"type":"tool_use","input":{"usage":{"input_tokens":9}}}],"usage":{"input_tokens":1}}"#;
     assert_eq!(in_body(Operation::AnthropicMessages, body), (Some(1), None));
+}
+
+#[test]
+fn counts_at_the_end_of_a_body_are_found_from_there() {
+    let tail = |operation, text: &str| super::tail::counts(text.as_bytes(), Places::of_body(operation)?);
+    let long = "\\\"eval_count\\\": 9 } \\\\";
+    let ollama = format!(
+        "{{\"eval_count\":8,\"response\":\"{long}\",\"done\":true,\"prompt_eval_count\": 26 ,\n\"eval_count\":290,\"x\":1e-3}}\n"
+    );
+    assert_eq!(tail(Operation::OllamaGenerate, &ollama).map(pair), Some((Some(26), Some(290))));
+    assert_eq!(in_body(Operation::OllamaGenerate, &ollama), (Some(26), Some(290)));
+    let openai = r#"{"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":6,"x":null},"id":"x","timings":{"a":1}}"#;
+    assert_eq!(tail(Operation::OpenAiChat, openai).map(pair), Some((Some(5), Some(6))));
+    assert_eq!(in_body(Operation::OpenAiChat, openai), (Some(5), Some(6)));
+    for elsewhere in [
+        r#"{"prompt_eval_count":1,"eval_count":2,"message":{"content":["x"]}}"#,
+        r#"{"prompt_eval_count":1,"eval_count":2,"a\"b":3}"#,
+        r#"{"prompt_eval_count":1,"x":3}"#,
+        r#"{"prompt_eval_count":1,"eval_count":"2"}"#,
+        r#"{"message":{"prompt_eval_count":1,"eval_count":2}}"#,
+    ] {
+        assert_eq!(tail(Operation::OllamaChat, elsewhere), None, "{elsewhere}");
+        in_body(Operation::OllamaChat, elsewhere);
+    }
 }
 
 #[test]
@@ -315,6 +347,7 @@ proptest! {
             for text in [answer.to_string(), serde_json::to_string_pretty(&answer).unwrap()] {
                 prop_assert_eq!(body(operation, &[text.as_bytes()]), expected, "{:?} {}", operation, text);
                 prop_assert_eq!(body(operation, &cut(&text, &cuts)), expected, "{:?} {} cut", operation, text);
+                prop_assert_eq!(whole_body(operation, &text), expected, "{:?} {} as a whole", operation, text);
             }
         }
     }
@@ -334,5 +367,9 @@ proptest! {
         prop_assert_eq!(
             body(Operation::OpenAiChat, &[text.as_bytes()]), body(Operation::OpenAiChat, &cut(&text, &cuts))
         );
+        for operation in [Operation::OpenAiChat, Operation::OllamaChat] {
+            whole_body(operation, &text);
+            whole_body(operation, &format!("{{{text}}}"));
+        }
     }
 }
