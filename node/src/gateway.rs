@@ -238,7 +238,8 @@ impl Gateway {
         let wish = naming::wish(request, admitted.operation, &admitted.config, &mut received)?;
         if let Some(residence) = received.facts.residence
             && let Some(answer) =
-                Box::pin(self.reside(residence, request, admitted, &received, wish.clone(), id, trace)).await?
+                Box::pin(self.reside(residence, request, admitted, &received, wish.clone(), id, trace))
+                    .await?
         {
             return Ok(manage::answer(request, admitted, answer, counted));
         }

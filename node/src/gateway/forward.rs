@@ -176,10 +176,10 @@ fn path_and_query<'a>(
     let clients = if asked == Asked::Translated { "" } else { request.query_string() };
     let queries = [clients, own];
     if queries.iter().all(|query| query.is_empty()) {
-        return path;
+        return Cow::Borrowed(path);
     }
     let mut target = String::with_capacity(path.len() + queries.iter().map(|q| q.len() + 1).sum::<usize>());
-    target.push_str(&path);
+    target.push_str(path);
     let mut separator = '?';
     for query in queries.into_iter().filter(|query| !query.is_empty()) {
         target.push(separator);

@@ -14,8 +14,9 @@ use super::refresh::Covering;
 use super::residency::listed;
 use crate::clock::now;
 
-/// How often the list of models is read while a backend is healthy.
-const MODELS_INTERVAL: Duration = Duration::from_secs(30);
+/// How often the list of models is read while a backend is healthy. What clients change through another node is seen here
+/// by then.
+const MODELS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Least pause between two looks into a backend's memory. A request asks for one when it has had a model loaded: every
 /// request does, if the backend unloads the model at once or lists it under another name.

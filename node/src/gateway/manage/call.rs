@@ -46,7 +46,8 @@ impl Managing<'_> {
     pub(super) fn call(&self, site: &Site, body: RequestBody) -> Result<Call, Failed> {
         let operation = self.admitted.operation;
         let config = &site.view.config;
-        let head = forward::head(self.request, self.admitted, config, self.id, operation, Asked::OfMany);
+        let head =
+            forward::head(self.request, self.admitted, config, self.id, operation, Asked::OfMany, None);
         self.prepared(site, head, body)
     }
 

@@ -164,8 +164,10 @@ impl Managing<'_> {
             let operation = self.admitted.operation;
             let asked = naming::at(query, received.facts.model.as_deref(), config, &site.view, false);
             let body = match asked {
-                Some(named) => naming::with_model(operation, naming::content_type(self.request), body, &named.sent)
-                    .map_err(|e| failed(400, e.to_string()))?,
+                Some(named) => {
+                    naming::with_model(operation, naming::content_type(self.request), body, &named.sent)
+                        .map_err(|e| failed(400, e.to_string()))?
+                }
                 None => body.clone(),
             };
             let pins = intake::pins(operation, config, &site.view.config);
