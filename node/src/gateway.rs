@@ -236,10 +236,9 @@ impl Gateway {
         }
         let mut received = intake::read(request, payload, admitted, &self.settings).await?;
         let wish = naming::wish(request, admitted.operation, &admitted.config, &mut received)?;
-        if let Some(residence) = received.facts.residence
+        if received.facts.residence.is_some()
             && let Some(answer) =
-                Box::pin(self.reside(residence, request, admitted, &received, wish.clone(), id, trace))
-                    .await?
+                Box::pin(self.reside(request, admitted, &received, wish.clone(), id, trace)).await?
         {
             return Ok(manage::answer(request, admitted, answer, counted));
         }

@@ -186,7 +186,7 @@ async fn the_version_is_the_lowest_of_the_ollamas() {
         backend.set_fault(FaultKind::json(200, &json!({ "version": version })).path("/api/version"));
     }
     let other = vllm(&["m"]);
-    let node = backends.iter().fold(Setup::new(), |setup, backend| setup.backend(backend));
+    let node = backends.iter().fold(Setup::new(), Setup::backend);
     let node = node.backend_with(&other, Backend::openai).start().await;
     wait::until_answered("all versions are known", async || {
         let answer = get(&node, "/api/version").await;

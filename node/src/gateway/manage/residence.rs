@@ -42,7 +42,6 @@ impl Gateway {
     /// Loads or unloads at all backends that have the model; `None` if the request goes the way of others.
     pub(in crate::gateway) async fn reside(
         &self,
-        residence: Residence,
         request: &HttpRequest,
         admitted: &Admitted,
         received: &Received,
@@ -50,6 +49,7 @@ impl Gateway {
         id: &RequestId,
         trace: &mut Trace,
     ) -> Result<Option<Answered>, Refusal> {
+        let Some(residence) = received.facts.residence else { return Ok(None) };
         let may = is_allowed(admitted, &self.settings);
         if !may && residence == Residence::Unload {
             return Err(ManageError::NotAllowed { frontend: admitted.config.identifier.clone() }.into());

@@ -106,15 +106,15 @@ fn what_a_model_says_counts_nothing() {
 
 #[test]
 fn counts_at_the_end_of_a_body_are_found_from_there() {
-    let tail = |operation, text: &str| super::tail::counts(text.as_bytes(), Places::of_body(operation)?);
+    let from_end = |operation, text: &str| tail::counts(text.as_bytes(), Places::of_body(operation)?);
     let long = "\\\"eval_count\\\": 9 } \\\\";
     let ollama = format!(
         "{{\"eval_count\":8,\"response\":\"{long}\",\"done\":true,\"prompt_eval_count\": 26 ,\n\"eval_count\":290,\"x\":1e-3}}\n"
     );
-    assert_eq!(tail(Operation::OllamaGenerate, &ollama).map(pair), Some((Some(26), Some(290))));
+    assert_eq!(from_end(Operation::OllamaGenerate, &ollama).map(pair), Some((Some(26), Some(290))));
     assert_eq!(in_body(Operation::OllamaGenerate, &ollama), (Some(26), Some(290)));
     let openai = r#"{"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":6,"x":null},"id":"x","timings":{"a":1}}"#;
-    assert_eq!(tail(Operation::OpenAiChat, openai).map(pair), Some((Some(5), Some(6))));
+    assert_eq!(from_end(Operation::OpenAiChat, openai).map(pair), Some((Some(5), Some(6))));
     assert_eq!(in_body(Operation::OpenAiChat, openai), (Some(5), Some(6)));
     for elsewhere in [
         r#"{"prompt_eval_count":1,"eval_count":2,"message":{"content":["x"]}}"#,
@@ -123,7 +123,7 @@ fn counts_at_the_end_of_a_body_are_found_from_there() {
         r#"{"prompt_eval_count":1,"eval_count":"2"}"#,
         r#"{"message":{"prompt_eval_count":1,"eval_count":2}}"#,
     ] {
-        assert_eq!(tail(Operation::OllamaChat, elsewhere), None, "{elsewhere}");
+        assert_eq!(from_end(Operation::OllamaChat, elsewhere), None, "{elsewhere}");
         in_body(Operation::OllamaChat, elsewhere);
     }
 }
