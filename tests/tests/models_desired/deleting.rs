@@ -16,7 +16,7 @@ async fn forbidden_models_are_deleted_only_if_the_frontend_says_so() {
     assert_eq!(status, 200, "{body}");
     wait::until_within("the forbidden ones are gone", LONG, || engine.installed_models() == ["good:latest"])
         .await;
-    until_cell(&node, "bad:1b", "b1", serde_json::Value::is_null).await;
+    until_cell(&node, "bad:1b", "b1", Value::is_null).await;
 }
 
 #[tokio::test]
