@@ -6,12 +6,12 @@
 
 mod broken;
 mod idle;
+mod polling;
 
 use std::future::poll_fn;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use actix_web::body::{BodySize, MessageBody};
+use actix_web::body::BodySize;
 use bytes::Bytes;
 use ollamaflow_protocol::models::alias::Echo;
 use ollamaflow_protocol::translate;
@@ -22,7 +22,7 @@ pub(super) use self::broken::Broken;
 use self::idle::Idle;
 use super::answer::{AnswerBody, Held, Live as Arriving};
 use super::closing::{self, Place};
-use super::resume::{Resumable, Resumed, Resuming, Verdict};
+use super::resume::{Resumable, Resumed, Resuming};
 use super::tally::{Counted, End};
 use crate::actors::{Outcome, Permit};
 use crate::clock;
@@ -332,103 +332,6 @@ impl Relay {
     fn usage(&self) -> Option<Usage> {
         let streamed = self.watch.as_ref().map(StreamWatch::usage);
         streamed.or_else(|| self.bill.as_ref().map(UsageWatch::usage))
-    }
-
-    /// The next step of a stream whose backend is dead.
-    fn poll_resuming(&mut self, resuming: &mut Resuming, cx: &mut Context<'_>) -> Poll<Step> {
-        if !closing::is_closed() {
-            if let Poll::Ready(resumed) = resuming.as_mut().poll(cx) {
-                return Poll::Ready(self.resumed(resumed, cx));
-            }
-            ready!(self.place.poll_closed(cx));
-        }
-        Poll::Ready(Some(self.fail(Broken::Stopping, Bytes::new(), cx)))
-    }
-
-    /// The next step of a stream whose backend lives.
-    fn poll_live(&mut self, cx: &mut Context<'_>) -> Step {
-        // Before the body is asked: there may be no end to what it has.
-        if closing::is_closed() {
-            return Some(self.fail(Broken::Stopping, Bytes::new(), cx));
-        }
-        if let Some(resumable) = &mut self.resumable {
-            match resumable.verdict() {
-                Verdict::Good => {}
-                Verdict::Dead(why) => return self.die(why, cx),
-                Verdict::Settled => {
-                    self.held.push(resumable.rest());
-                    self.resumable = None;
-                    return None;
-                }
-            }
-        }
-        let Some(live) = &mut self.live else { return Some(Poll::Ready(None)) };
-        match live.body.poll_data(cx) {
-            Poll::Ready(Some(Ok(bytes))) => {
-                if let Some(idle) = &mut live.idle {
-                    idle.heard();
-                }
-                self.pass(bytes).map(|bytes| Poll::Ready(Some(Ok(bytes))))
-            }
-            Poll::Ready(Some(Err(e))) => self.die(e.into(), cx),
-            Poll::Ready(None) => self.end(cx),
-            Poll::Pending => {
-                if self.place.poll_closed(cx).is_ready() {
-                    return Some(self.fail(Broken::Stopping, Bytes::new(), cx));
-                }
-                let Some(idle) = &mut live.idle else { return Some(Poll::Pending) };
-                let limit = idle.limit;
-                if idle.poll_expired(cx).is_pending() {
-                    return Some(Poll::Pending);
-                }
-                self.die(Broken::Idle(limit), cx)
-            }
-        }
-    }
-}
-
-impl MessageBody for Relay {
-    type Error = Broken;
-
-    fn size(&self) -> BodySize {
-        self.size
-    }
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
-        let this = &mut *self;
-        loop {
-            if this.translation.as_ref().is_some_and(|it| it.ending() == wire::Ending::Failed) {
-                // The client has its error frame, and whatever comes behind it is nothing to anyone.
-                this.held.clear();
-                this.close(this.told_failure());
-                return Poll::Ready(None);
-            }
-            if let Some(bytes) = this.held.pop() {
-                match this.pass(bytes) {
-                    Some(bytes) => return Poll::Ready(Some(Ok(bytes))),
-                    None => continue,
-                }
-            }
-            if let Some(why) = this.cut.take() {
-                return Poll::Ready(Some(Err(why)));
-            }
-            let step = if let Some(mut resuming) = this.resuming.take() {
-                match this.poll_resuming(&mut resuming, cx) {
-                    Poll::Ready(step) => step,
-                    Poll::Pending => {
-                        this.resuming = Some(resuming);
-                        return Poll::Pending;
-                    }
-                }
-            } else if this.live.is_some() {
-                this.poll_live(cx)
-            } else {
-                return Poll::Ready(None);
-            };
-            if let Some(poll) = step {
-                return poll;
-            }
-        }
     }
 }
 
