@@ -194,4 +194,12 @@ impl Named {
         let framing = Framing::of(answer.media_type())?;
         Some(Box::new(Echo::new(answer.operation, framing, name)))
     }
+
+    /// An answer of one JSON text that was read as a whole, with the client's name in it.
+    pub(super) fn echoed(&self, operation: Operation, body: Bytes) -> Bytes {
+        match &self.echo {
+            Some(name) => Echo::new(operation, Framing::Whole, name).push(body),
+            None => body,
+        }
+    }
 }

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use actix_web::HttpRequest;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
 use ollamaflow_protocol::header as names;
@@ -15,7 +16,9 @@ use ollamaflow_protocol::route::{self, Operation};
 use ollamaflow_protocol::translate::pins::{self, Mapped};
 use ollamaflow_protocol::translate::{self, Native, Occasion, Refused, Request, Translated};
 
+use super::forward::Asked;
 use super::ingress::Admitted;
+use super::naming::Named;
 use super::refusal::Refusal;
 use super::{images, intake, naming};
 use crate::actors::{BackendHandle, BackendView};
@@ -160,6 +163,33 @@ impl<'a> Translating<'a> {
         let mut known = self.read.borrow_mut();
         known.get_or_insert_with(|| read(operation, path, body).map(Rc::new)).clone()
     }
+}
+
+/// The client's own body as one backend gets it: with that backend's name for the model, if it has another one, and with
+/// the pins.
+pub(super) fn own_body(
+    request: &HttpRequest,
+    admitted: &Admitted,
+    view: &BackendView,
+    asked: Asked,
+    named: Option<&Named>,
+    body: &Bytes,
+) -> Result<Bytes, Refusal> {
+    let operation = admitted.operation;
+    let body = match named {
+        Some(named) => {
+            Cow::Owned(naming::with_model(operation, naming::content_type(request), body, &named.sent)?)
+        }
+        None => Cow::Borrowed(body),
+    };
+    let mapped = mapped(operation, &admitted.config, view, operation);
+    let pins = mapped.each_ref().map(|mapped| &*mapped.pins);
+    let pins = match asked {
+        // The frontend's are in it, and what was generated is taken off its limits of tokens.
+        Asked::ToContinue => &pins[1..],
+        Asked::ByClient | Asked::OfMany | Asked::Translated => &pins[..],
+    };
+    Ok(intake::merged(&body, pins)?)
 }
 
 /// A client's request in neutral form.

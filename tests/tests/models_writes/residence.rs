@@ -56,6 +56,26 @@ async fn every_spelling_of_zero_unloads_it_everywhere() {
 }
 
 #[tokio::test]
+async fn an_alias_is_loaded_and_unloaded_everywhere_and_the_answer_shows_it() {
+    let registry = registry();
+    let [first] = backends::<1>(&registry, &["m"]);
+    let [second] = backends::<1>(&registry, &["other"]);
+    let backends = [first, second];
+    let aliases = json!({ "gpt": { "b1": "m", "b2": "other" }, "m": { "b1": "m", "b2": "other" } });
+    let node = setup(&backends).frontend("ModelAliases", aliases).start().await;
+    known(&node, 2).await;
+    for (keep_alive, reason, in_memory) in [("5m", "load", [1, 1]), ("0", "unload", [0, 0])] {
+        let request = post("/api/generate", &json!({ "model": "gpt", "keep_alive": keep_alive }));
+        let answer = answer(node.addr(), request).await;
+        assert_eq!(answer.status(), 200, "{}", answer.text());
+        let said = answer.json();
+        assert_eq!((&said["model"], &said["done_reason"]), (&json!("gpt"), &json!(reason)));
+        assert_eq!(told(&answer), "b1=done, b2=done");
+        assert_eq!(loaded(&backends), in_memory);
+    }
+}
+
+#[tokio::test]
 async fn what_is_in_memory_is_listed_at_once_and_what_is_not_is_not() {
     let backends = backends::<2>(&registry(), &["m"]);
     let node = node_of(&backends).await;

@@ -22,16 +22,17 @@ use crate::actors::{Outcome, Query, Tried, Wish};
 use crate::gateway::Gateway;
 use crate::gateway::answer::{Answer, AnswerBody};
 use crate::gateway::attempt::Attempts;
+use crate::gateway::forward::Asked;
 use crate::gateway::identity::RequestId;
 use crate::gateway::ingress::Admitted;
-use crate::gateway::intake::{self, Intake, Received};
+use crate::gateway::intake::{Intake, Received};
 use crate::gateway::naming;
 use crate::gateway::patience::within;
 use crate::gateway::refusal::Refusal;
 use crate::gateway::relay;
 use crate::gateway::routing::query;
 use crate::gateway::trace::Trace;
-use crate::gateway::translating::Translating;
+use crate::gateway::translating::{Translating, own_body};
 
 /// Most bytes of an answer that only says that a model is loaded.
 const MAX_ANSWER: usize = 256 * 1024;
@@ -159,21 +160,14 @@ impl Managing<'_> {
         trace: &mut Trace,
     ) -> Result<Option<Answered>, Refusal> {
         let mut roll = Roll::of(&targets);
-        let config = &self.admitted.config;
-        let pinned = |site: &Site| {
-            let operation = self.admitted.operation;
-            let asked = naming::at(query, received.facts.model.as_deref(), config, &site.view, false);
-            let body = match asked {
-                Some(named) => {
-                    naming::with_model(operation, naming::content_type(self.request), body, &named.sent)
-                        .map_err(|e| failed(400, e.to_string()))?
-                }
-                None => body.clone(),
-            };
-            let pins = intake::pins(operation, config, &site.view.config);
-            intake::merged(&body, &pins).map_err(|e| failed(400, e.to_string()))
+        let Managing { request, admitted, .. } = self;
+        let model = received.facts.model.as_deref();
+        let named = |site: &Site| naming::at(query, model, &admitted.config, &site.view, false);
+        let own = |site: &Site| {
+            own_body(request, admitted, &site.view, Asked::OfMany, named(site).as_ref(), body)
+                .map_err(|refusal| failed(refusal.status().as_u16(), refusal.to_string()))
         };
-        let called = self.called(&targets.sites, pinned).await;
+        let called = self.called(&targets.sites, own).await;
         let Some(outcome) = together(&called, &mut roll) else { return Ok(None) };
         join_all(called.iter().map(|(site, _)| site.look_again())).await;
         trace.route();
@@ -181,8 +175,14 @@ impl Managing<'_> {
         if outcome.status != 200 {
             return Ok(Some(Answered::outcome(outcome, roll)));
         }
-        let mut said = called.iter().filter_map(|(_, said)| said.as_ref().ok());
-        let body = said.find(|said| said.status == StatusCode::OK).map(|said| said.body.to_vec());
+        let mut said = called.iter().filter_map(|(site, said)| Some((site, said.as_ref().ok()?)));
+        let body = said.find(|(_, said)| said.status == StatusCode::OK).map(|(site, said)| {
+            let body = said.body.clone();
+            match named(site) {
+                Some(named) => named.echoed(admitted.operation, body).to_vec(),
+                None => body.to_vec(),
+            }
+        });
         Ok(Some(Answered::whole(StatusCode::OK, body.unwrap_or_default(), roll)))
     }
 }
@@ -190,8 +190,13 @@ impl Managing<'_> {
 /// Reads an answer to its end.
 async fn read(answer: Answer) -> Result<(StatusCode, Bytes), Refusal> {
     let status = answer.status;
+    let mut echo = answer.named.as_ref().and_then(|named| named.echo(&answer));
+    let mut shown = |body| match &mut echo {
+        Some(echo) => echo.push(body),
+        None => body,
+    };
     let mut live = match answer.body {
-        AnswerBody::Whole(body) => return Ok((status, body)),
+        AnswerBody::Whole(body) => return Ok((status, shown(body))),
         AnswerBody::Live(live) => live,
     };
     let backend = answer.backend.id().clone();
@@ -206,7 +211,7 @@ async fn read(answer: Answer) -> Result<(StatusCode, Bytes), Refusal> {
             }
             Some(None) => {
                 live.permit.finish(Outcome::Complete);
-                return Ok((status, body.freeze()));
+                return Ok((status, shown(body.freeze())));
             }
             None => {
                 live.permit.finish(Outcome::Failed);

@@ -11,11 +11,11 @@ use super::{Attempted, Attempts, Exchange};
 use crate::actors::{Outcome, Permit};
 use crate::gateway::answer::{Answer, AnswerBody};
 use crate::gateway::forward::Asked;
-use crate::gateway::intake::{self, Intake};
+use crate::gateway::intake::Intake;
 use crate::gateway::naming::{self, Named};
 use crate::gateway::patience::Progress;
 use crate::gateway::refusal::Refusal;
-use crate::gateway::translating::{Reason, Saying, Told, mapped, say};
+use crate::gateway::translating::{Reason, Saying, Told, own_body, say};
 use crate::upstream::RequestBody;
 
 /// A request as it is sent.
@@ -52,11 +52,10 @@ impl Exchange<'_> {
         let operation = self.attempts.admitted.operation;
         let named = self.named(false);
         let body = match (body, &named) {
-            (Intake::Kept(bytes) | Intake::Once(bytes), None) => Body::Whole(self.pinned(bytes, operation)?),
-            (Intake::Kept(bytes) | Intake::Once(bytes), Some(named)) => {
-                let content_type = naming::content_type(self.attempts.request);
-                let bytes = naming::with_model(operation, content_type, bytes, &named.sent)?;
-                Body::Whole(self.pinned(&bytes, operation)?)
+            (Intake::Kept(bytes) | Intake::Once(bytes), named) => {
+                let Attempts { request, admitted, .. } = self.attempts;
+                let named = named.as_deref();
+                Body::Whole(full(own_body(request, admitted, self.view, self.asked, named, bytes)?))
             }
             (Intake::Streaming(stream, progress), None) => Body::Arriving(stream, progress),
             // Held whole by the intake, since it asks for this.
@@ -101,19 +100,6 @@ impl Exchange<'_> {
     fn named(&self, made: bool) -> Option<Box<Named>> {
         let Attempts { admitted, query, translating, .. } = self.attempts;
         naming::at(query, translating.model, &admitted.config, self.view, made).map(Box::new)
-    }
-
-    /// The body with the pins of frontend and backend in it.
-    fn pinned(&self, body: &Bytes, operation: Operation) -> Result<RequestBody, Refusal> {
-        let admitted = self.attempts.admitted;
-        let mapped = mapped(admitted.operation, &admitted.config, self.view, operation);
-        let pins = mapped.each_ref().map(|mapped| &*mapped.pins);
-        let pins = match self.asked {
-            // The frontend's are in it, and what was generated is taken off its limits of tokens.
-            Asked::ToContinue => &pins[1..],
-            Asked::ByClient | Asked::OfMany | Asked::Translated => &pins[..],
-        };
-        Ok(full(intake::merged(body, pins)?))
     }
 
     /// An answer that took no backend but the choice of one.
