@@ -244,10 +244,7 @@ impl Gateway {
         }
         if local::is_answered_here(admitted.operation) {
             let answer = local::answer(admitted, &received.body)?;
-            if let Some(counted) = counted {
-                counted.end(End::Complete);
-            }
-            *counted = None;
+            Counted::settle(counted, End::Complete);
             return Ok(answer);
         }
         let config = &admitted.config;
@@ -259,9 +256,7 @@ impl Gateway {
         if merged::is_answered_here(operation, request.method(), frontend, &query) {
             let answer = merged::answer(&self.lists, request, admitted, &query).await?;
             let is_error = answer.status().is_client_error();
-            if let Some(mut counted) = counted.take() {
-                counted.end(if is_error { End::Error } else { End::Complete });
-            }
+            Counted::settle(counted, if is_error { End::Error } else { End::Complete });
             return Ok(answer);
         }
         let translating = Translating::new(&self.fetcher, received.facts.model.as_deref());

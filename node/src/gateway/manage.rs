@@ -214,10 +214,7 @@ pub(super) fn answer(
     let Answered { content, roll, backend, unrecorded } = answer;
     let mut response = match content {
         Content::Whole { status, body } => {
-            if let Some(counted) = counted {
-                counted.end(if status.is_success() { End::Complete } else { End::Error });
-            }
-            *counted = None;
+            Counted::settle(counted, if status.is_success() { End::Complete } else { End::Error });
             let mut response = HttpResponse::build(status);
             if !body.is_empty() {
                 response.insert_header((header::CONTENT_TYPE, "application/json; charset=utf-8"));

@@ -83,6 +83,13 @@ impl Counted {
         self.end = end;
     }
 
+    /// The same of a request that is answered here, and is counted at once.
+    pub(super) fn settle(counted: &mut Option<Self>, end: End) {
+        if let Some(mut counted) = counted.take() {
+            counted.end(end);
+        }
+    }
+
     /// What the request cost.
     pub(super) fn used(&self, usage: Usage) {
         let add = |total: &AtomicU64, tokens: Option<u64>| {

@@ -11,7 +11,7 @@ use ollamaflow_protocol::models::desired::{
 };
 use ollamaflow_protocol::models::inventory::{Disk, Memory};
 use ollamaflow_protocol::models::matrix::{ModelMatrix, matrix};
-use ollamaflow_protocol::object::{ApiFormat, Backend, BackendState};
+use ollamaflow_protocol::object::{ApiFormat, Backend};
 use ollamaflow_protocol::time::Timestamp;
 
 use crate::actors::Directory;
@@ -136,7 +136,7 @@ impl Known {
         let is_healthy = view.as_ref().is_some_and(|view| view.health.is_healthy());
         Self {
             id: id.clone(),
-            is_available: is_healthy && config.active && config.state == BackendState::Active,
+            is_available: is_healthy && config.takes_requests(),
             is_manageable: config.api_format == ApiFormat::Ollama,
             disk: view.as_ref().and_then(|view| view.disk().cloned()),
             memory: view.as_ref().and_then(|view| view.memory().cloned()),

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use ollamaflow_protocol::cluster::{ClusterState, Command, Roll, RollPhase, RollStep, WorkEnd};
 use ollamaflow_protocol::id::BackendId;
 use ollamaflow_protocol::models::desired::ActionKind;
-use ollamaflow_protocol::object::BackendState;
 use tokio::sync::watch;
 
 use super::call;
@@ -163,9 +162,8 @@ impl Doer {
         // Who is not in the list of nodes is not waited for.
         let own = self.cluster.node_id().filter(|node| state.nodes().contains_key(node));
         let Some(node) = own else { return Vec::new() };
-        let is_idle = |handle: &BackendHandle| {
-            handle.view().config.state != BackendState::Active && handle.in_flight() == 0
-        };
+        let is_idle =
+            |handle: &BackendHandle| !handle.view().config.takes_requests() && handle.in_flight() == 0;
         let waits = |step: &&RollStep| step.phase == RollPhase::Draining && !step.drained.contains(&node);
         let steps = state.rolls().filter_map(|roll| Some((roll, roll.next().filter(waits)?)));
         steps

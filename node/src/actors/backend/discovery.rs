@@ -191,7 +191,7 @@ impl BackendActor {
             }
             None => self.handle.confirm_memory(self.config.api_format, now),
         }
-        self.handle.publish_disk(disk, now);
+        self.handle.publish_disk(disk);
         self.discovery.list = Some(list);
         true
     }

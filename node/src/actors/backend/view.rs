@@ -28,8 +28,8 @@ pub struct BackendView {
     /// Which Ollama it is; `None` until that was read, for other engines, and if it does not say.
     pub version: Option<Version>,
     version_text: Option<Arc<str>>,
-    /// Its models, and when they were last read.
-    inventory: Option<(Arc<Inventory>, Timestamp)>,
+    /// Its models.
+    inventory: Option<Arc<Inventory>>,
     /// What it has in memory, and when that was last read.
     memory: Option<(Arc<Memory>, Timestamp)>,
     capabilities: Arc<KnownCapabilities>,
@@ -110,24 +110,19 @@ impl BackendView {
 
     /// Whether the backend has the model of this canonical name; `None` if its models are not known.
     pub fn has_model(&self, model: &str) -> Option<bool> {
-        self.inventory.as_ref().map(|(inventory, _)| inventory.has(model))
+        self.inventory.as_ref().map(|inventory| inventory.has(model))
     }
 
     /// How the backend itself spells the model that a client names so; `None` if the client spells it so, too, or the
     /// backend is not known to have it.
     pub fn spelling(&self, model: &str) -> Option<&str> {
-        self.inventory.as_ref()?.0.spelling(model)
+        self.inventory.as_ref()?.spelling(model)
     }
 
     /// What it has on its disk; `None` until that was read. It stays while the backend is down. The same `Arc` means the
     /// same models.
     pub fn disk(&self) -> Option<&Arc<Disk>> {
-        self.inventory.as_ref().map(|(inventory, _)| inventory.disk())
-    }
-
-    /// When the disk was last read.
-    pub fn disk_read_at(&self) -> Option<Timestamp> {
-        self.inventory.as_ref().map(|(_, at)| *at)
+        self.inventory.as_ref().map(|inventory| inventory.disk())
     }
 
     /// What it has in memory; `None` until that was read. It stays while the backend is down.
@@ -159,12 +154,12 @@ impl BackendView {
         self.version_text = version.map(|_| text.into());
     }
 
-    /// Takes what was read of the disk at `at`. What has not changed stays the same value, so that whatever was made from
+    /// Takes what was read of the disk. What has not changed stays the same value, so that whatever was made from
     /// it need not be made again.
-    pub(super) fn take_disk(&mut self, disk: Arc<Disk>, at: Timestamp) {
-        let known = self.inventory.take().map(|(known, _)| known);
-        let unchanged = known.filter(|known| Arc::ptr_eq(known.disk(), &disk) || **known.disk() == *disk);
-        self.inventory = Some((unchanged.unwrap_or_else(|| Arc::new(Inventory::new(disk))), at));
+    pub(super) fn take_disk(&mut self, disk: Arc<Disk>) {
+        let unchanged =
+            self.inventory.take().filter(|known| Arc::ptr_eq(known.disk(), &disk) || **known.disk() == *disk);
+        self.inventory = Some(unchanged.unwrap_or_else(|| Arc::new(Inventory::new(disk))));
     }
 
     /// Takes what was read of the memory at `at`, likewise.

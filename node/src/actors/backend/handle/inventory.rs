@@ -54,8 +54,8 @@ impl BackendHandle {
 
     // --- the actor's side
 
-    pub(in crate::actors::backend) fn publish_disk(&self, disk: Arc<Disk>, at: Timestamp) {
-        self.update(|view| view.take_disk(disk, at));
+    pub(in crate::actors::backend) fn publish_disk(&self, disk: Arc<Disk>) {
+        self.update(|view| view.take_disk(disk));
     }
 
     pub(in crate::actors::backend) fn publish_memory(&self, memory: Arc<Memory>, at: Timestamp) {
