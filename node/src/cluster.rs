@@ -16,6 +16,7 @@
 
 mod codec;
 mod consensus;
+mod contention;
 mod errand;
 mod error;
 mod forming;
@@ -43,6 +44,7 @@ use std::time::{Duration, Instant};
 use ollamaflow_protocol::cluster::{Applied, ClusterState, Command, NodeId};
 use tokio::sync::watch;
 
+pub use self::contention::Contention;
 pub use self::error::ClusterError;
 pub use self::network::{PeerSecret, PeerTls, PeerTlsError, Reason, Rejections, SecretError};
 pub use self::settings::{ClusterSettings, Link, Seed, Start, Timing};

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use actix_web::rt::time::sleep;
 use actix_web::{HttpRequest, HttpResponse};
 use ollamaflow_protocol::cluster::{ClusterState, Command, Envelope, Rejection};
 use ollamaflow_protocol::header as names;
@@ -14,10 +13,7 @@ use super::conditions::Conditions;
 use super::failure::Failure;
 use super::{AdminState, query};
 use crate::clock::now;
-use crate::cluster::{Cluster, ClusterError, Committed};
-
-/// How often a change is worked out anew because its object has changed meanwhile.
-const MAX_ATTEMPTS: u32 = 8;
+use crate::cluster::{Cluster, ClusterError, Committed, Contention};
 
 /// Longest pause before the second attempt; it doubles with every further one, up to 0.6 s in all.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -78,7 +74,7 @@ impl<'a> Writing<'a> {
     ) -> Result<Committed, Failure> {
         let mut state = self.cluster.state();
         let mut is_confirmed = false;
-        let mut lost = 0;
+        let mut contention = Contention::pausing(FIRST_PAUSE);
         loop {
             let command = match plan(&state) {
                 Ok(command) => command,
@@ -91,12 +87,9 @@ impl<'a> Writing<'a> {
             };
             match self.propose(&state, command).await {
                 Err(ClusterError::Rejected(Rejection::PreconditionFailed { object, .. })) => {
-                    lost += 1;
-                    if lost == MAX_ATTEMPTS {
+                    if !contention.lose().await {
                         return Err(Failure::Contended(object.to_string()));
                     }
-                    // Those who lost to the same write must not meet again.
-                    sleep(FIRST_PAUSE.mul_f64(f64::from(1 << (lost - 1)) * fastrand::f64())).await;
                     state = self.cluster.linearizable().await?;
                     is_confirmed = true;
                 }

@@ -75,10 +75,7 @@ impl Stream {
     fn end(&mut self, end: End) {
         self.has_ended = true;
         self.run = None;
-        if let Some(counted) = &mut self.counted {
-            counted.end(end);
-        }
-        self.counted = None;
+        Counted::settle(&mut self.counted, end);
     }
 }
 

@@ -8,14 +8,10 @@ use ollamaflow_protocol::id::FrontendId;
 use ollamaflow_protocol::model::same_model;
 use ollamaflow_protocol::models::wishes::{TooManyWishes, with_wish, without_wish};
 use ollamaflow_protocol::object::Frontend;
-use tokio::time::sleep;
 
 use super::Managing;
 use crate::actors::FrontendHandle;
-use crate::cluster::{Cluster, ClusterError};
-
-/// How often a change is worked out anew because the frontend was changed meanwhile.
-const MAX_ATTEMPTS: u32 = 8;
+use crate::cluster::{Cluster, ClusterError, Contention};
 
 /// The longest pause after the first lost attempt; it doubles with each.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -79,7 +75,8 @@ impl Wishes {
         mut state: ClusterState,
         plan: impl Fn(&Frontend) -> Result<Option<Frontend>, TooManyWishes>,
     ) -> Result<(), WishError> {
-        for attempt in 0..MAX_ATTEMPTS {
+        let mut contention = Contention::pausing(FIRST_PAUSE);
+        loop {
             // Without the frontend nobody requires anything.
             let Some(frontend) = state.catalog().frontends.get(&self.frontend) else { return Ok(()) };
             let Some(changed) = plan(frontend)? else { return Ok(()) };
@@ -88,13 +85,13 @@ impl Wishes {
             match self.cluster.propose(BY, command).await {
                 Ok(_) => return Ok(()),
                 Err(ClusterError::Rejected(Rejection::PreconditionFailed { .. })) => {
-                    // Those who lost to the same write must not meet again.
-                    sleep(FIRST_PAUSE.mul_f64(f64::from(1 << attempt) * fastrand::f64())).await;
+                    if !contention.lose().await {
+                        return Err(WishError::Contended(self.frontend.clone()));
+                    }
                     state = self.cluster.linearizable().await?;
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(WishError::Contended(self.frontend.clone()))
     }
 }
