@@ -5,7 +5,9 @@
 //! the form of the *other* API are made here too, once for each list that is read and not once for each client.
 //!
 //! Reading is lenient: a null list is empty, unknown members are kept, entries without a name are passed over. A body
-//! without a list is an error, since a backend that is known to have no models gets no requests.
+//! without a list is an error, since a backend that is known to have no models gets no requests. An entry with a name and
+//! members of other types than the API's counts as a model that is there, but is not to be shown to clients: theirs give up
+//! the whole list for it.
 
 mod capability;
 mod entry;
@@ -17,7 +19,7 @@ use thiserror::Error;
 
 pub use self::capability::{Capabilities, CapabilityCache};
 
-use self::entry::{Fields, in_form, in_memory_form};
+use self::entry::{Fields, in_form, in_memory_form, is_readable};
 use crate::model::canonical;
 use crate::object::ApiFormat;
 use crate::time::Timestamp;
@@ -59,6 +61,8 @@ pub struct DiskModel {
     pub(super) tag: Bytes,
     /// Its entry in `/v1/models`.
     pub(super) listed: Bytes,
+    /// Whether clients can read its entries.
+    pub(super) is_readable: bool,
 }
 
 /// What a backend has on its disk, as of one moment.
@@ -68,8 +72,8 @@ pub struct Disk {
     models: Vec<DiskModel>,
     /// Positions in `models`, by canonical name.
     by_name: Vec<u32>,
-    /// Entries that could not be read.
-    skipped: usize,
+    /// Entries that clients cannot read.
+    left_out: usize,
 }
 
 /// A model in a backend's memory.
@@ -91,6 +95,8 @@ pub struct LoadedModel {
     pub context_length: u64,
     /// Its entry in `/api/ps`.
     pub(super) process: Bytes,
+    /// Whether clients can read its entry.
+    pub(super) is_readable: bool,
 }
 
 /// What a backend has in memory, as of one moment.
@@ -121,10 +127,10 @@ impl Disk {
         let listed = entries.len();
         let models: Vec<_> =
             entries.into_iter().filter_map(|raw| DiskModel::read(format, body, raw)).collect();
-        let skipped = listed - models.len();
+        let left_out = listed - models.iter().filter(|model| model.is_readable).count();
         let mut by_name: Vec<u32> = (0u32..).take(models.len()).collect();
         by_name.sort_by(|a, b| name_at(&models, *a).cmp(name_at(&models, *b)));
-        Ok(Self { models, by_name, skipped })
+        Ok(Self { models, by_name, left_out })
     }
 
     /// The models, in the order of the backend's list.
@@ -132,9 +138,9 @@ impl Disk {
         &self.models
     }
 
-    /// How many entries of the list were passed over because they could not be read.
-    pub fn skipped(&self) -> usize {
-        self.skipped
+    /// How many entries of the list are not in the lists of clients, because those could not read them.
+    pub fn left_out(&self) -> usize {
+        self.left_out
     }
 
     /// The model of this canonical name.
@@ -171,6 +177,7 @@ impl DiskModel {
             size: fields.size(),
             modified_at: fields.modified_at().unwrap_or(Timestamp::EPOCH),
             capabilities: fields.capabilities(),
+            is_readable: fields.are_readable() && (!is_openai || is_readable(raw)),
             tag,
             listed,
         })
@@ -197,7 +204,8 @@ impl Memory {
             let process = in_memory_form(raw, now)?;
             let fields = serde_json::from_slice(&process).ok()?;
             let model = LoadedModel::read(&fields, process.clone())?;
-            Some(LoadedModel { digest: None, ..model })
+            let is_readable = model.is_readable && is_readable(raw);
+            Some(LoadedModel { digest: None, is_readable, ..model })
         });
         Ok(Self { models: models.collect() })
     }
@@ -205,6 +213,11 @@ impl Memory {
     /// The models, in the order of the backend's list.
     pub fn models(&self) -> &[LoadedModel] {
         &self.models
+    }
+
+    /// How many models are not in the lists of clients, because those could not read their entries.
+    pub fn left_out(&self) -> usize {
+        self.models.iter().filter(|model| !model.is_readable).count()
     }
 
     /// The places of the models that have left memory by `now`, given that the list was read at `read_at`. What is in
@@ -246,6 +259,7 @@ impl LoadedModel {
             expires_at: fields.expires_at(),
             context_length: fields.context_length(),
             process,
+            is_readable: fields.are_readable(),
         })
     }
 }

@@ -9,6 +9,7 @@
 //! - `/api/tags` and `/v1/models` are in the order of Ollama's, modified last first; `/api/ps` has what expires last first.
 //! - An alias is listed beside its target, with the target's entry. A model that is named as an alias cannot be reached,
 //!   at backends where the alias has no target neither, so it is not listed.
+//! - An entry that clients cannot read is left out.
 //!
 //! Entries are copied as they stand, so a list costs a sort and one buffer, and no tree.
 
@@ -69,6 +70,7 @@ trait Entry {
     fn name(&self) -> &str;
     fn canonical(&self) -> &str;
     fn digest(&self) -> Option<&str>;
+    fn is_readable(&self) -> bool;
     /// What the list is ordered by, the latest first.
     fn date(&self) -> Timestamp;
 }
@@ -108,6 +110,9 @@ pub fn model(sources: &[Source<'_>], aliases: &ModelAliases, id: &str) -> Option
                 Some(alias) => source.disk?.find(&canonical(alias.target(source.backend)?))?,
                 None => source.disk?.find(&asked)?,
             };
+            if !model.is_readable {
+                return None;
+            }
             Some(Candidate { canonical: &asked, backend: source.backend, model, alias: Some(id) })
         })
         .collect();
@@ -151,7 +156,9 @@ fn add<'a, T: Entry>(
     aliases: &'a ModelAliases,
 ) {
     // Whoever asks by an alias gets its target, or cannot ask this backend.
-    let visible = models.iter().filter(|model| aliases.find_canonical(model.canonical()).is_none());
+    let visible = models
+        .iter()
+        .filter(|model| model.is_readable() && aliases.find_canonical(model.canonical()).is_none());
     candidates.extend(visible.map(|model| Candidate {
         canonical: model.canonical(),
         backend,
@@ -159,7 +166,8 @@ fn add<'a, T: Entry>(
         alias: None,
     }));
     for (name, alias) in aliases.iter() {
-        if let Some(model) = alias.target(backend).and_then(|target| find(&canonical(target))) {
+        let model = alias.target(backend).and_then(|target| find(&canonical(target)));
+        if let Some(model) = model.filter(|model| model.is_readable()) {
             candidates.push(Candidate { canonical: name, backend, model, alias: Some(&alias.name) });
         }
     }
@@ -242,6 +250,10 @@ impl Entry for DiskModel {
         self.digest.as_deref()
     }
 
+    fn is_readable(&self) -> bool {
+        self.is_readable
+    }
+
     fn date(&self) -> Timestamp {
         self.modified_at
     }
@@ -258,6 +270,10 @@ impl Entry for LoadedModel {
 
     fn digest(&self) -> Option<&str> {
         self.digest.as_deref()
+    }
+
+    fn is_readable(&self) -> bool {
+        self.is_readable
     }
 
     fn date(&self) -> Timestamp {

@@ -75,3 +75,22 @@ async fn a_backend_that_moves_is_read_at_once_although_its_old_address_hangs() {
     node.rewrite_objects([frontend], backends).await;
     wait_listed(&node, "/api/tags", &["new:latest"]).await;
 }
+
+#[tokio::test]
+async fn what_is_no_entry_of_the_api_is_left_out_of_what_clients_read() {
+    let (good, odd) = (ollama(&["m"]), ollama(&["n"]));
+    let entries = json!([
+        { "name": "weird", "model": "weird", "size": 1e300, "digest": 5, "modified_at": "nope", "details": "x" },
+        { "name": "bad\0\n", "model": "bad\0\n" },
+        { "name": "n:latest", "model": "n:latest", "size": 7, "details": null },
+    ]);
+    lists(&odd, &entries);
+    odd.set_fault(FaultKind::json(200, &json!({ "models": entries })).path("/api/ps"));
+    let node = Setup::new().backend(&good).backend(&odd).start().await;
+    for path in ["/api/tags", "/v1/models"] {
+        wait_listed(&node, path, &["m:latest", "n:latest"]).await;
+    }
+    wait_listed(&node, "/api/ps", &["n:latest"]).await;
+    assert_eq!(get(&node, "/v1/models/weird").await.status(), 404);
+    wait::until("the log tells", || node.logs().contains("left out")).await;
+}

@@ -35,6 +35,42 @@ pub(super) struct Fields<'b> {
     context_length: Option<&'b RawValue>,
     #[serde(borrow)]
     capabilities: Option<&'b RawValue>,
+    #[serde(borrow)]
+    details: Option<&'b RawValue>,
+}
+
+/// The fields of an entry in OpenAI's form that clients read.
+#[derive(Deserialize)]
+struct ListedFields<'b> {
+    #[serde(borrow)]
+    id: Option<&'b RawValue>,
+    #[serde(borrow)]
+    object: Option<&'b RawValue>,
+    #[serde(borrow)]
+    created: Option<&'b RawValue>,
+    #[serde(borrow)]
+    owned_by: Option<&'b RawValue>,
+}
+
+/// What Ollama's clients read of an entry's details.
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "only their types matter")]
+struct Details {
+    parent_model: Option<String>,
+    format: Option<String>,
+    family: Option<String>,
+    families: Option<Vec<String>>,
+    parameter_size: Option<String>,
+    quantization_level: Option<String>,
+}
+
+/// Whether clients can read an entry of `/v1/models`.
+pub(super) fn is_readable(raw: &RawValue) -> bool {
+    let Ok(fields) = serde_json::from_str::<ListedFields<'_>>(raw.get()) else { return false };
+    is_a::<String>(fields.id)
+        && is_a::<String>(fields.object)
+        && is_a::<serde_json::Number>(fields.created)
+        && is_a::<String>(fields.owned_by)
 }
 
 /// A translation of an entry.
@@ -95,7 +131,23 @@ impl Fields<'_> {
     /// The first that is not empty, as everywhere.
     pub(super) fn name(&self) -> Option<String> {
         let names = [self.model, self.name].into_iter().filter_map(value::<String>);
-        names.into_iter().find(|name| !name.trim().is_empty() && name.len() <= MAX_NAME)
+        names.into_iter().find(|name| {
+            !name.trim().is_empty() && name.len() <= MAX_NAME && !name.chars().any(char::is_control)
+        })
+    }
+
+    /// Whether clients can read the entry: those of Ollama give up the whole list for one field of another type.
+    pub(super) fn are_readable(&self) -> bool {
+        let is_name = |raw: Option<&RawValue>| {
+            value::<String>(raw).is_none_or(|name| !name.chars().any(char::is_control))
+        };
+        let texts = [self.model, self.name, self.digest];
+        texts.into_iter().all(is_a::<String>)
+            && [self.model, self.name].into_iter().all(is_name)
+            && [self.size, self.size_vram, self.context_length].into_iter().all(is_size)
+            && [self.modified_at, self.expires_at].into_iter().all(is_date)
+            && is_a::<Vec<String>>(self.capabilities)
+            && is_a::<Details>(self.details)
     }
 
     pub(super) fn digest(&self) -> Option<String> {
@@ -125,6 +177,21 @@ impl Fields<'_> {
     pub(super) fn capabilities(&self) -> Option<Capabilities> {
         value::<Vec<String>>(self.capabilities).map(Capabilities::new)
     }
+}
+
+/// Whether it is of this type, null or absent.
+fn is_a<T: DeserializeOwned>(raw: Option<&RawValue>) -> bool {
+    raw.is_none_or(|raw| serde_json::from_str::<Option<T>>(raw.get()).is_ok())
+}
+
+/// Whether it is a number of bytes or tokens, as Ollama's own client takes it, null or absent.
+fn is_size(raw: Option<&RawValue>) -> bool {
+    is_a::<i64>(raw) && value::<i64>(raw).is_none_or(|size| size >= 0)
+}
+
+/// Whether it is a date with a time, null or absent.
+fn is_date(raw: Option<&RawValue>) -> bool {
+    is_a::<Timestamp>(raw) && value::<String>(raw).is_none_or(|text| text.contains(['T', 't']))
 }
 
 fn value<T: DeserializeOwned>(raw: Option<&RawValue>) -> Option<T> {

@@ -98,7 +98,7 @@ fn what_cannot_be_read_is_passed_over_and_counted() {
     let models = json!([{"name": ""}, {"name": 7}, "text", {"name": long}, big, {"name": "ok", "size": "7"}]);
     let disk = disk(ApiFormat::Ollama, &json!({ "models": models })).unwrap();
     assert_eq!(disk.models().len(), 1);
-    assert_eq!((&*disk.models()[0].name, disk.models()[0].size, disk.skipped()), ("ok", 0, 5));
+    assert_eq!((&*disk.models()[0].name, disk.models()[0].size, disk.left_out()), ("ok", 0, 6));
 }
 
 #[test]

@@ -213,3 +213,48 @@ proptest! {
         prop_assert_eq!(ps(&forth, &aliases), ps(&back, &aliases));
     }
 }
+
+#[test]
+fn an_entry_that_clients_cannot_read_is_in_no_list_by_no_name() {
+    let good = tag("good:latest", 1, "x");
+    let with = |name: &str, key: &str, value: Value| {
+        let mut entry = tag(name, 2, "y");
+        entry[key] = value;
+        entry
+    };
+    let bad = json!([
+        good,
+        with("size", "size", json!(1e300)),
+        with("negative", "size", json!(-1)),
+        with("text", "size", json!("7 GB")),
+        with("digest", "digest", json!(5)),
+        with("date", "modified_at", json!("nope")),
+        with("day", "modified_at", json!("2026-01-01")),
+        with("details", "details", json!("x")),
+        with("family", "details", json!({ "family": 7 })),
+        with("families", "details", json!({ "families": "x" })),
+        with("capabilities", "capabilities", json!("completion")),
+        with("context", "context_length", json!([])),
+        with("expires", "expires_at", json!(5)),
+        with("vram", "size_vram", json!(0.5)),
+        with("nul", "name", json!("bad\0\n")),
+    ]);
+    let odd = json!([{ "id": 5 }, { "id": "created", "created": "x" }, { "id": "owner", "owned_by": {} }, { "id": "a\nb" }]);
+    let known = [ollama("b1", &bad), openai("b2", &odd)];
+    let other = aliases(&json!({ "alias": "digest", "fine": "good" }));
+    for list in [tags, models, ps] {
+        let merged = list(&sources(&known), &other);
+        assert_eq!(names(&merged), ["fine", "good:latest"], "{}", String::from_utf8_lossy(&merged.body));
+    }
+    assert_eq!(model(&sources(&known), &other, "digest"), None);
+    assert_eq!(model(&sources(&known), &other, "alias"), None);
+    let disk = known[0].disk.as_ref().unwrap();
+    assert_eq!(
+        (disk.left_out(), disk.find("digest:latest").is_some()),
+        (14, true),
+        "it is there all the same"
+    );
+    let null =
+        json!([{ "name": "n", "model": null, "size": null, "digest": null, "details": null, "x": [1e300] }]);
+    assert_eq!(names(&tags(&sources(&[ollama("b1", &null)]), &aliases(&json!({})))), ["n"]);
+}
