@@ -14,8 +14,9 @@ use super::refresh::Covering;
 use super::residency::listed;
 use crate::clock::now;
 
-/// How often the list of models is read while a backend is healthy. What clients change through another node is seen here
-/// by then.
+/// How old the list of models of a healthy backend may become. It is read after a probe, so the one before which it would
+/// become older reads it; probes that come less often read it each time. What clients change through another node is seen
+/// here by then.
 const MODELS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Least pause between two looks into a backend's memory. A request asks for one when it has had a model loaded: every
@@ -88,11 +89,11 @@ impl BackendActor {
         if !self.health.view().is_healthy() {
             return;
         }
-        if self.discovery.age().is_some_and(|age| age < MODELS_INTERVAL) {
-            self.read_memory(ctx);
-        } else {
+        if is_due(self.discovery.age(), self.settings.interval) {
             self.read_anew(ctx);
             self.read_version(ctx);
+        } else {
+            self.read_memory(ctx);
         }
     }
 
@@ -172,11 +173,11 @@ impl BackendActor {
             }
         };
         if let Some(disk) = &disk
-            && disk.skipped() > 0
+            && disk.left_out() > 0
         {
             tracing::warn!(
-                backend = %self.handle.id(), entries = disk.skipped(),
-                "the backend lists models in a way that cannot be read; they are left out"
+                backend = %self.handle.id(), entries = disk.left_out(),
+                "the backend lists models in a way that clients cannot read; they are left out"
             );
         }
         let known = self.handle.view().disk().cloned();
@@ -303,8 +304,51 @@ impl BackendActor {
             return;
         }
         self.discovery.memory_known_at = Some(asked_at);
+        let before = self.handle.view().memory().map_or(0, |before| before.left_out());
+        if memory.left_out() > 0 && memory.left_out() != before {
+            tracing::warn!(
+                backend = %self.handle.id(), entries = memory.left_out(),
+                "the backend tells what is in memory in a way that clients cannot read; it is left out"
+            );
+        }
         let listed = listed(&memory);
         self.handle.publish_residency(|known| known.with_listed(listed.clone(), asked_at));
         self.handle.publish_memory(Arc::new(memory), now());
+    }
+}
+
+/// Whether a list of this age is to be read now: at the next probe it would be too old.
+fn is_due(age: Option<Duration>, interval: Duration) -> bool {
+    age.is_none_or(|age| age + interval > MODELS_INTERVAL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_never_becomes_older_than_its_interval_and_the_spread_of_one_probe() {
+        for interval in [200, 1000, 2500, 4900, 5000] {
+            for spread in [0.9, 1.0, 1.1] {
+                let interval = Duration::from_millis(interval);
+                let (mut age, mut oldest, mut probes, mut readings) = (None, Duration::ZERO, 0, 0);
+                while probes < 1000 {
+                    if is_due(age, interval) {
+                        age = Some(Duration::ZERO);
+                        readings += 1;
+                    }
+                    age = age.map(|age| age + interval.mul_f64(spread));
+                    oldest = oldest.max(age.unwrap_or_default());
+                    probes += 1;
+                }
+                assert!(
+                    oldest <= MODELS_INTERVAL + interval.mul_f64(0.1),
+                    "{oldest:?} at {interval:?} x {spread}"
+                );
+                let most = 1 + probes * u32::try_from(interval.as_millis()).unwrap() / 2000;
+                assert!(readings <= most.max(2), "{readings} at {interval:?}");
+            }
+        }
+        assert!(is_due(Some(Duration::from_secs(60)), Duration::from_secs(60)), "each rare probe reads");
     }
 }
