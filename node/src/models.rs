@@ -12,6 +12,8 @@
 mod call;
 mod claim;
 mod deed;
+mod hearing;
+mod load;
 mod notes;
 mod outlook;
 mod reconciler;

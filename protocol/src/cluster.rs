@@ -29,7 +29,8 @@ pub use self::roll::{MAX_ROLLS, Roll, RollPhase, RollStep};
 pub use self::state::{ClusterState, MAX_CATALOG_BYTES, MAX_OBJECT_BYTES, SNAPSHOT_FORMAT, SnapshotError};
 pub use self::token::{MAX_TOKENS, Token, TokenHash, TokenHashError};
 pub use self::work::{
-    Hold, LEASE_SECONDS, MAX_WORK_MESSAGE, MAX_WORKS, Sighting, Work, WorkEnd, WorkFailure, WorkKey,
+    Crowd, Hold, LEASE_SECONDS, MAX_CROWDED_OUT, MAX_WORK_MESSAGE, MAX_WORKS, Sighting, Work, WorkEnd,
+    WorkFailure, WorkKey,
 };
 
 #[cfg(test)]

@@ -105,7 +105,8 @@ pub(super) async fn roll(
             return Err(Failure::Missing { kind: "model", id: name.clone() });
         }
         if newest.roll(&model).is_some_and(|roll| roll.next().is_some()) {
-            return Err(Failure::Conflict(format!("{model} is being updated already: see GET /v1.0/models")));
+            let why = format!("a roll of {model} is under way already: see GET /v1.0/models");
+            return Err(Failure::Conflict(why));
         }
         Ok(Command::BeginRoll { name: name.clone(), backends, force, drain_ms })
     });

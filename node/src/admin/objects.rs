@@ -69,7 +69,7 @@ pub(super) async fn create<T: Object>(
     let object = writing.accept(T::create(&text, now())?)?;
     object.check().map_err(Failure::Invalid)?;
     let id = object.id().clone();
-    let committed = writing.command(object.clone().put(Precondition::Absent)).await?;
+    let committed = writing.command(object.clone().put(Precondition::Absent, &text)).await?;
     let mut response = written(StatusCode::CREATED, &state, &committed, object)?;
     let location = format!("/v1.0/{}s/{}", T::KIND, id.as_ref());
     if let Ok(location) = HeaderValue::from_str(&location) {
@@ -98,7 +98,7 @@ pub(super) async fn update<T: Object>(
         let object = writing.accept(stored.patched(&text)?)?;
         object.check().map_err(Failure::Invalid)?;
         proposed.replace(Some(object.clone()));
-        Ok(object.put(Precondition::Revision(stored.revision())))
+        Ok(object.put(Precondition::Revision(stored.revision()), &text))
     });
     let committed = committed.await?;
     let proposed = proposed.into_inner().ok_or_else(|| missing::<T>(&id))?;

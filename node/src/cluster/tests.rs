@@ -51,7 +51,7 @@ fn backend(name: &str) -> Backend {
 }
 
 fn put(name: &str) -> Command {
-    Command::PutBackend { backend: Box::new(backend(name)), expect: Precondition::Any }
+    Command::PutBackend { backend: Box::new(backend(name)), expect: Precondition::Any, sets_state: false }
 }
 
 fn link(listener: TcpListener) -> Link {

@@ -15,6 +15,7 @@ use ollamaflow_protocol::object::Backend;
 use serde_json::{Value, json};
 
 use super::claim::Holding;
+use super::load::Load;
 use crate::actors::control_request;
 
 /// Longest wait for the head of an answer to a pull or delete.
@@ -25,8 +26,6 @@ const SILENCE: Duration = Duration::from_secs(600);
 const LOAD_TIMEOUT: Duration = Duration::from_secs(600);
 /// Longest body of a refusal that is read.
 const MAX_REFUSAL: usize = 64 * 1024;
-/// How long a loaded model stays in memory, unless it is asked for or kept there anew.
-const KEEP_ALIVE: &str = "10m";
 
 /// Pulls a model, and tells how far it is.
 pub(super) async fn pull(config: &Backend, model: &str, holding: &Holding) -> Result<(), String> {
@@ -56,13 +55,11 @@ pub(super) async fn pull(config: &Backend, model: &str, holding: &Holding) -> Re
 }
 
 /// Loads a model, or keeps it loaded.
-pub(super) async fn load(config: &Backend, model: &str) -> Result<(), String> {
-    let body = json!({ "model": model, "keep_alive": KEEP_ALIVE, "stream": false });
-    match finish(config, Method::POST, "/api/generate", &body).await {
+pub(super) async fn load(config: &Backend, model: &str, load: &Load) -> Result<(), String> {
+    match finish(config, Method::POST, "/api/generate", &load.generate(model)).await {
         // A model for embeddings is loaded by the call that it has.
         Err(message) if message.contains("does not support") => {
-            let body = json!({ "model": model, "keep_alive": KEEP_ALIVE, "input": "" });
-            finish(config, Method::POST, "/api/embed", &body).await
+            finish(config, Method::POST, "/api/embed", &load.embed(model)).await
         }
         ended => ended,
     }

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ollamaflow_protocol::cluster::WorkEnd;
+use ollamaflow_protocol::cluster::{Crowd, WorkEnd, WorkFailure, WorkKey};
 use ollamaflow_protocol::model::canonical;
-use ollamaflow_protocol::models::desired::{Action, ActionKind, Limits, failure};
+use ollamaflow_protocol::models::desired::{Action, ActionKind, Limits, crowd, crowded, failure};
+use ollamaflow_protocol::models::inventory::Memory;
 use ollamaflow_protocol::object::Backend;
 use tokio::sync::watch;
 
 use super::call;
 use super::claim::{Claim, ClaimError, Claims, Holding, LeaseLost};
+use super::hearing::Hearing;
+use super::load::Load;
 use super::outlook::is_wanted;
 use crate::actors::{BackendHandle, Directory};
 use crate::clock::now;
@@ -27,6 +30,17 @@ pub(super) struct Doer {
     pub(super) cluster: Cluster,
     pub(super) directory: Arc<Directory>,
     pub(super) claims: Claims,
+    pub(super) hearing: Arc<Hearing>,
+}
+
+/// How an action was done.
+enum Done {
+    /// As it should be.
+    Well,
+    /// It was to be kept as it was, and is.
+    Kept,
+    /// At the cost of others in memory.
+    Crowding(Crowd),
 }
 
 // === impl Doer ===
@@ -51,7 +65,7 @@ impl Doer {
         tracing::info!(%backend, model, "{verb} begins");
         let config = handle.view().config.clone();
         let holding = claim.holding();
-        let deed = claim.during(carry_out(action, &config, &handle, &holding));
+        let deed = claim.during(self.carry_out(action, &config, &handle, &holding));
         let ended = tokio::select! {
             // The plan was made before the claim: what is unwanted by now is not begun at all.
             biased;
@@ -67,9 +81,10 @@ impl Doer {
         };
         match ended {
             Err(lost @ LeaseLost) => tracing::warn!(%backend, model, reason = %lost, "{verb} was given up"),
-            Ok(Ok(())) => {
+            Ok(Ok(done)) => {
                 tracing::info!(%backend, model, "{verb} has ended");
-                claim.release(WorkEnd::Done).await;
+                let end = self.end_of(&claim, done);
+                claim.release(end).await;
             }
             Ok(Err(message)) => self.fail(claim, &handle, &message, action).await,
         }
@@ -97,7 +112,7 @@ impl Doer {
 
     async fn fail(&self, claim: Claim, handle: &BackendHandle, message: &str, action: &Action) {
         let state = self.cluster.state();
-        let before = state.work(claim.key()).and_then(|work| Some(work.failure.as_ref()?.attempts));
+        let before = self.former(&claim).map(|failure| failure.attempts);
         let disk = handle.view().disk().cloned();
         let failed = failure(
             before.unwrap_or_default(),
@@ -118,42 +133,93 @@ impl Doer {
         );
         claim.release(WorkEnd::Failed(failed)).await;
     }
+
+    /// How the work had failed before, as all nodes know it.
+    fn former(&self, claim: &Claim) -> Option<WorkFailure> {
+        self.cluster.state().work(claim.key())?.failure.clone()
+    }
+
+    /// What the others are to know of it. That a model has cost others their place is not forgotten while it is only kept.
+    fn end_of(&self, claim: &Claim, done: Done) -> WorkEnd {
+        let former = self.former(claim);
+        match done {
+            Done::Well => WorkEnd::Done,
+            Done::Kept if former.as_ref().is_some_and(|failure| failure.crowd.is_some()) => {
+                WorkEnd::Abandoned
+            }
+            Done::Kept => WorkEnd::Done,
+            Done::Crowding(crowd) => {
+                let before = former.map_or(0, |failure| failure.attempts);
+                let revision = self.cluster.state().catalog_revision();
+                let crowded = crowded(before, crowd, revision, now(), fastrand::u64(..));
+                let WorkKey { backend, model, .. } = claim.key();
+                tracing::warn!(%backend, model, reason = crowded.message, "models to be in memory do not fit there");
+                WorkEnd::Failed(crowded)
+            }
+        }
+    }
+
+    /// Does it, and sees for itself that it was done.
+    async fn carry_out(
+        &self,
+        action: &Action,
+        config: &Backend,
+        handle: &BackendHandle,
+        holding: &Holding,
+    ) -> Result<Done, String> {
+        let model = action.model.as_str();
+        // Somebody else's work may have come and gone between two looks at the state: the plan did not know of it. What a
+        // load is for, the engine forgets by itself.
+        let is_read = handle.refresh_inventory().await;
+        if action.kind != ActionKind::Load && is_read && shows(action, handle) {
+            return Ok(Done::Well);
+        }
+        let before = handle.view().memory().cloned().filter(|_| is_read);
+        let loaded = before.as_ref().and_then(|memory| memory.find(&canonical(model)));
+        match action.kind {
+            ActionKind::Pull => call::pull(config, model, holding).await?,
+            ActionKind::Load => {
+                let load = Load::of(action, self.cluster.state().catalog(), loaded);
+                call::load(config, model, &load).await?;
+            }
+            ActionKind::Delete => call::delete(config, model).await?,
+        }
+        for reading in 0..READINGS {
+            if reading > 0 {
+                actix_rt::time::sleep(READING_PAUSE).await;
+            }
+            if handle.refresh_inventory().await && shows(action, handle) {
+                return Ok(if action.kind == ActionKind::Load {
+                    how_loaded(before.as_deref(), loaded.is_some(), handle)
+                } else {
+                    Done::Well
+                });
+            }
+        }
+        Err(not_shown(action.kind))
+    }
 }
 
-/// Does it, and sees for itself that it was done.
-async fn carry_out(
-    action: &Action,
-    config: &Backend,
-    handle: &BackendHandle,
-    holding: &Holding,
-) -> Result<(), String> {
-    let model = action.model.as_str();
-    // Somebody else's work may have come and gone between two looks at the state: the plan did not know of it. What a
-    // load is for, the engine forgets by itself.
-    if action.kind != ActionKind::Load && handle.refresh_inventory().await && shows(action, handle) {
-        return Ok(());
+/// How a load was done, after which the model is in memory.
+fn how_loaded(before: Option<&Memory>, was_loaded: bool, handle: &BackendHandle) -> Done {
+    if was_loaded {
+        return Done::Kept;
     }
-    match action.kind {
-        ActionKind::Pull => call::pull(config, model, holding).await?,
-        ActionKind::Load => call::load(config, model).await?,
-        ActionKind::Delete => call::delete(config, model).await?,
-    }
-    for reading in 0..READINGS {
-        if reading > 0 {
-            actix_rt::time::sleep(READING_PAUSE).await;
-        }
-        if handle.refresh_inventory().await && shows(action, handle) {
-            return Ok(());
-        }
-    }
-    Err(match action.kind {
+    let view = handle.view();
+    let crowd = before.zip(view.memory()).and_then(|(before, after)| crowd(before, after, now()));
+    crowd.map_or(Done::Well, Done::Crowding)
+}
+
+/// What is wrong if the inventory does not show what was done.
+fn not_shown(kind: ActionKind) -> String {
+    match kind {
         ActionKind::Pull => "the backend told of a success, but does not list the model".to_owned(),
         ActionKind::Load => {
             "the backend told of a success, but the model does not stay in memory: others take its place"
                 .to_owned()
         }
         ActionKind::Delete => "the backend told of a success, but still lists the model".to_owned(),
-    })
+    }
 }
 
 /// Whether the inventory shows that the action was done.

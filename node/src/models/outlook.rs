@@ -11,7 +11,7 @@ use ollamaflow_protocol::models::desired::{
 };
 use ollamaflow_protocol::models::inventory::{Disk, Memory};
 use ollamaflow_protocol::models::matrix::{ModelMatrix, matrix};
-use ollamaflow_protocol::object::{ApiFormat, Backend};
+use ollamaflow_protocol::object::{ApiFormat, Backend, BackendState};
 use ollamaflow_protocol::time::Timestamp;
 
 use crate::actors::Directory;
@@ -29,7 +29,8 @@ pub struct Outlook {
 /// What is known of one backend.
 struct Known {
     id: BackendId,
-    is_available: bool,
+    is_healthy: bool,
+    state: BackendState,
     is_manageable: bool,
     disk: Option<Arc<Disk>>,
     memory: Option<Arc<Memory>>,
@@ -91,11 +92,24 @@ impl Outlook {
 
     /// Whether a backend takes requests and has the model.
     pub(super) fn has(&self, backend: &BackendId, model: &str) -> bool {
-        self.known.iter().any(|known| {
-            known.id == *backend
-                && known.is_available
-                && known.disk.as_ref().is_some_and(|disk| disk.find(model).is_some())
-        })
+        self.lack(backend, model).is_none()
+    }
+
+    /// Why a backend has no model for requests; none if it has.
+    pub(super) fn lack(&self, backend: &BackendId, model: &str) -> Option<String> {
+        let Some(known) = self.known.iter().find(|known| known.id == *backend) else {
+            return Some("the backend is gone".to_owned());
+        };
+        let has_model = known.disk.as_ref().map(|disk| disk.find(model).is_some());
+        match (known.state, known.is_healthy, has_model) {
+            (BackendState::Active, true, Some(true)) => None,
+            (BackendState::Active, true, Some(false)) => {
+                Some("the backend does not have the model".to_owned())
+            }
+            (BackendState::Active, true, None) => Some("it is not known yet what the backend has".to_owned()),
+            (BackendState::Active, false, _) => Some("the backend is down".to_owned()),
+            (state, ..) => Some(format!("the backend takes no requests: its State is {state:?}")),
+        }
     }
 
     /// Whether every active frontend of the backend has another one that takes requests and has the model.
@@ -118,7 +132,7 @@ impl Outlook {
             .iter()
             .map(|known| Situation {
                 backend: &known.id,
-                available: known.is_available,
+                available: known.is_healthy && known.state == BackendState::Active,
                 manageable: known.is_manageable,
                 disk: known.disk.as_deref(),
                 memory: known.memory.as_deref(),
@@ -136,7 +150,8 @@ impl Known {
         let is_healthy = view.as_ref().is_some_and(|view| view.health.is_healthy());
         Self {
             id: id.clone(),
-            is_available: is_healthy && config.takes_requests(),
+            is_healthy,
+            state: config.state,
             is_manageable: config.api_format == ApiFormat::Ollama,
             disk: view.as_ref().and_then(|view| view.disk().cloned()),
             memory: view.as_ref().and_then(|view| view.memory().cloned()),

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::fut::wrap_future;
 use actix::prelude::*;
@@ -78,7 +78,7 @@ struct Pending;
 impl Reconciling {
     /// Starts the actor on this thread, and another one should it die. Must be called inside an actix system.
     pub fn start(cluster: Cluster, directory: Arc<Directory>, claims: Claims) -> Self {
-        let doer = Doer { cluster, directory, claims };
+        let doer = Doer { cluster, directory, claims, hearing: Arc::default() };
         let (stop, stopping) = watch::channel(false);
         let current = Arc::new(ArcSwapOption::empty());
         let cell = current.clone();
@@ -160,6 +160,9 @@ impl Reconciler {
             return;
         }
         self.clear_lapsed(&state, ctx);
+        if state.rolls().any(|roll| roll.next().is_some()) {
+            self.doer.hearing.observe(&self.doer.cluster.status(), Instant::now());
+        }
         for roll in state.rolls() {
             self.go_on_with(roll, &state, ctx);
         }
@@ -231,8 +234,8 @@ impl Reconciler {
         let Some(step) = roll.next() else { return };
         let backend = step.backend.clone();
         let key = WorkKey { backend: backend.clone(), kind: ActionKind::Pull, model: roll.model.clone() };
-        let is_held = state.work(&key).is_some_and(|work| work.hold.is_some());
-        if is_held || self.begun.contains_key(&key) {
+        let is_worked_on = |key: &WorkKey| state.is_held(key) || self.begun.contains_key(key);
+        if is_worked_on(&key) || state.roll_before(roll, is_worked_on).is_some() {
             return;
         }
         let action = Action { backend: backend.clone(), kind: ActionKind::Pull, model: roll.name.clone() };

@@ -28,6 +28,8 @@ enum End {
     Done(Option<String>),
     Skipped(String),
     Failed(String),
+    /// It cannot begin yet.
+    Waits,
 }
 
 // === impl Doer ===
@@ -54,6 +56,7 @@ impl Doer {
                 tracing::warn!(%backend, model = roll.name, %error, "a step of a roll is left for later");
                 claim.release(WorkEnd::Abandoned).await;
             }
+            Ok(Ok(End::Waits)) => claim.release(WorkEnd::Abandoned).await,
             Ok(Ok(end)) => {
                 self.end_step(&claim, roll, end).await;
                 claim.release(WorkEnd::Done).await;
@@ -71,13 +74,16 @@ impl Doer {
             return Ok(End::Skipped("it has ended".to_owned()));
         }
         if phase == Some(RollPhase::Waiting) {
+            // Both may have looked before the other one was claimed.
+            if state.roll_before(roll, |key| state.is_held(key)).is_some() {
+                return Ok(End::Waits);
+            }
             let outlook = Outlook::new(&state, &self.directory, now());
-            if !outlook.has(backend, &roll.model) {
-                return Ok(End::Skipped("the backend is off, or does not have the model".to_owned()));
+            if let Some(why) = outlook.lack(backend, &roll.model) {
+                return Ok(End::Skipped(why));
             }
             if !roll.force && !outlook.is_dispensable(backend, &roll.model, state.catalog()) {
-                let why =
-                    "a frontend has no other backend with the model: force=true updates it all the same";
+                let why = "a frontend has no other backend with the model that takes requests: force=true updates it all the same";
                 return Ok(End::Skipped(why.to_owned()));
             }
         }
@@ -97,7 +103,8 @@ impl Doer {
         Ok(End::Done(digest))
     }
 
-    /// Waits until no node has requests in flight there; false if that takes too long.
+    /// Waits until no node has requests in flight there; false if that takes too long. A node that has been silent for a while
+    /// cannot tell, and is not waited for.
     async fn drained(&self, roll: &Roll, backend: &BackendId) -> bool {
         let longest = Duration::from_millis(roll.drain_ms);
         let deadline = Instant::now().checked_add(longest).unwrap_or_else(Instant::now);
@@ -106,7 +113,10 @@ impl Doer {
             let is_drained = {
                 let newest = states.borrow_and_update();
                 let step = step_of(&newest.state, roll, backend);
-                step.is_none_or(|step| newest.state.nodes().keys().all(|node| step.drained.contains(node)))
+                let is_free = |step: &RollStep, node| {
+                    step.drained.contains(node) || self.hearing.is_silent(*node, Instant::now())
+                };
+                step.is_none_or(|step| newest.state.nodes().keys().all(|node| is_free(step, node)))
             };
             if is_drained {
                 return true;
@@ -115,7 +125,8 @@ impl Doer {
             if left.is_zero() {
                 return false;
             }
-            if let Ok(Err(_)) = tokio::time::timeout(left, states.changed()).await {
+            // Silence changes no state.
+            if let Ok(Err(_)) = tokio::time::timeout(left.min(PAUSE), states.changed()).await {
                 return false;
             }
         }
@@ -126,6 +137,7 @@ impl Doer {
             End::Done(digest) => (RollPhase::Done, digest),
             End::Skipped(why) => (RollPhase::Skipped, Some(why)),
             End::Failed(why) => (RollPhase::Failed, Some(why)),
+            End::Waits => return,
         };
         let backend = &claim.key().backend;
         tracing::info!(%backend, model = roll.name, ?phase, ?detail, "a step of a roll has ended");

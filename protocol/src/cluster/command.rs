@@ -50,6 +50,9 @@ pub enum Command {
         /// What must be true of the stored one.
         #[serde(default)]
         expect: Precondition,
+        /// Whether the state was named, and is not only what it was: then it outlives a roll.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        sets_state: bool,
     },
     /// Deletes a frontend.
     DeleteFrontend {

@@ -21,7 +21,7 @@ pub enum Rejection {
         object: ObjectRef,
     },
     /// The object was expected to be new. A server that has the expectation from `If-None-Match: *` answers 412.
-    #[error("{object} exists already: choose another name, or update it")]
+    #[error("{}", exists(object))]
     Exists {
         /// What is there.
         object: ObjectRef,
@@ -198,6 +198,13 @@ impl From<&Rejection> for ApiError {
 }
 
 // === sentences ===
+
+fn exists(object: &ObjectRef) -> String {
+    if object.kind == ObjectKind::Work {
+        return format!("a roll of {} is under way already: see GET /v1.0/models", object.id);
+    }
+    format!("{object} exists already: choose another name, or update it")
+}
 
 fn changed_since(current: Option<u64>) -> String {
     match current {

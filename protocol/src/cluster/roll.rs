@@ -9,7 +9,9 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::nodes::NodeId;
+use super::work::WorkKey;
 use crate::id::BackendId;
+use crate::models::desired::ActionKind;
 use crate::object::BackendState;
 use crate::time::Timestamp;
 
@@ -73,6 +75,11 @@ impl Roll {
     /// The first step that has not ended; none if all have.
     pub fn next(&self) -> Option<&RollStep> {
         self.steps.iter().find(|step| !step.phase.has_ended())
+    }
+
+    /// The work of its step at a backend.
+    pub fn pull_at(&self, backend: &BackendId) -> WorkKey {
+        WorkKey { backend: backend.clone(), kind: ActionKind::Pull, model: self.model.clone() }
     }
 
     /// The step of a backend.

@@ -90,7 +90,7 @@ fn seed(frontends: Vec<Frontend>, backends: Vec<Backend>) -> Command {
 }
 
 fn put_backend(backend: Backend) -> Command {
-    Command::PutBackend { backend: Box::new(backend), expect: Precondition::Any }
+    Command::PutBackend { backend: Box::new(backend), expect: Precondition::Any, sets_state: false }
 }
 
 fn put_frontend(frontend: Frontend) -> Command {

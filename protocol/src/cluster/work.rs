@@ -28,6 +28,9 @@ pub const MAX_WORKS: usize = 10_000;
 /// Longest reason of a failure that is kept, in characters.
 pub const MAX_WORK_MESSAGE: usize = 500;
 
+/// Most models that are named as driven out of memory by one load.
+pub const MAX_CROWDED_OUT: usize = 64;
+
 /// How long a claim must have been seen without a renewal before it may be taken over, in seconds.
 pub const LEASE_SECONDS: u64 = 30;
 
@@ -92,6 +95,19 @@ pub struct WorkFailure {
     pub revision: u64,
     /// A hash of what was on the backend's disk then.
     pub disk: u64,
+    /// Set if it is a load that was done, but at the cost of other models in memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crowd: Option<Crowd>,
+}
+
+/// What a load has driven out of a backend's memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Crowd {
+    /// Canonical names of the models that left, at most [`MAX_CROWDED_OUT`].
+    pub out: Vec<String>,
+    /// How many models were in memory after it, itself included.
+    pub count: usize,
 }
 
 /// A claim as another node has seen it, for long enough to take it over.
@@ -131,7 +147,11 @@ impl WorkFailure {
     /// The same, not longer than is kept.
     pub(super) fn bounded(&self) -> Self {
         let message = self.message.chars().take(MAX_WORK_MESSAGE).collect();
-        Self { message, ..self.clone() }
+        let crowd = self.crowd.as_ref().map(|crowd| {
+            let names = crowd.out.iter().filter(|name| name.len() <= MAX_NAME);
+            Crowd { out: names.take(MAX_CROWDED_OUT).cloned().collect(), count: crowd.count }
+        });
+        Self { message, crowd, ..self.clone() }
     }
 }
 

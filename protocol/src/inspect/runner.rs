@@ -63,6 +63,29 @@ impl RunnerOptions {
         overlaid
     }
 
+    /// The same with a context of so many tokens.
+    #[must_use]
+    pub fn with_num_ctx(mut self, tokens: u64) -> Self {
+        self.values[NUM_CTX] = i64::try_from(tokens).ok();
+        self
+    }
+
+    /// The members of a request in Ollama's own API by which a model is loaded with these options; none if nothing is set.
+    pub fn members(&self) -> Map<String, Value> {
+        let mut members = Map::new();
+        let mut options = Map::new();
+        for (option, value) in self.values.into_iter().enumerate() {
+            let Some(value) = value else { continue };
+            let said = if option >= FIRST_FLAG { Value::Bool(value != 0) } else { Value::from(value) };
+            let into = if option == SHIFT { &mut members } else { &mut options };
+            into.insert(NAMES[option].to_owned(), said);
+        }
+        if !options.is_empty() {
+            members.insert("options".to_owned(), Value::Object(options));
+        }
+        members
+    }
+
     /// A stable hash, the same in every process and version; 0 if nothing is set.
     pub fn key(&self) -> u64 {
         if self.values.iter().all(Option::is_none) {

@@ -366,3 +366,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_load_asks_for_the_runner_options_that_are_set_and_for_nothing_else() {
+    let pins = |value: Value| value.as_object().cloned().unwrap();
+    let frontend =
+        pins(json!({"options": {"num_ctx": 8192, "temperature": 0.1}, "system": "x", "keep_alive": "1m"}));
+    let backend = pins(json!({"options": {"num_gpu": 20, "use_mmap": false}, "shift": false}));
+    let options = RunnerOptions::default().overlaid(&[&frontend, &backend]);
+    let expected = json!({"options": {"num_ctx": 8192, "num_gpu": 20, "use_mmap": false}, "shift": false});
+    assert_eq!(Value::Object(options.members()), expected);
+    let read = inspect(Operation::OllamaGenerate, expected.to_string().as_bytes());
+    assert_eq!(read.runner.key(), options.key(), "it is read as it was meant");
+    assert_eq!(options.with_num_ctx(4096).members()["options"]["num_ctx"], 4096);
+    assert!(RunnerOptions::default().members().is_empty());
+}

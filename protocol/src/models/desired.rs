@@ -7,6 +7,7 @@
 //! model that one frontend requires and another forbids stays, and the verdict says that it is both. Whoever begins
 //! actions tells the ledger ([`Ledger::begin`]); so a plan that is made again names nothing twice.
 
+mod crowd;
 mod ledger;
 mod want;
 
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::crowd::{crowd, crowded};
 pub use self::ledger::{Failure, Ledger, Limits, Pulling, failure};
 pub use self::want::{Desired, Wanted, Wish};
 
@@ -99,6 +101,11 @@ pub enum Standing {
         /// In the backend's words.
         message: String,
     },
+    /// It is not loaded, because others that are to be in memory, too, would have to leave.
+    Crowded {
+        /// Beside which ones it does not fit.
+        why: String,
+    },
     /// The model is missing, and the backend cannot pull.
     CannotPull,
     /// The model is forbidden and there, and nobody is told to delete it, or the backend cannot.
@@ -170,7 +177,7 @@ impl Planner<'_> {
                 self.required(&mut draft, situation, model);
             }
             if wish.preload {
-                self.preload(&mut draft, situation, model);
+                self.preload(&mut draft, situation, wanted, model);
             }
             if wish.forbidden {
                 self.forbidden(&mut draft, situation, wanted, model, wish.delete);
@@ -202,7 +209,7 @@ impl Planner<'_> {
         draft.verdict(model, Wish::Required, standing);
     }
 
-    fn preload(&self, draft: &mut Draft<'_>, situation: &Situation<'_>, model: &str) {
+    fn preload(&self, draft: &mut Draft<'_>, situation: &Situation<'_>, wanted: &Wanted, model: &str) {
         let backend = situation.backend;
         let Some(there) = present(situation, model).filter(|_| blocked(situation).is_none()) else {
             let standing = blocked(situation).unwrap_or(Standing::AwaitsPull);
@@ -212,14 +219,19 @@ impl Planner<'_> {
         if !situation.manageable || self.stays_loaded(situation, there) {
             return draft.verdict(model, Wish::Preload, Standing::Fulfilled);
         }
-        if situation.memory.is_none() {
+        let Some(memory) = situation.memory else {
             return draft.verdict(model, Wish::Preload, Standing::Unknown);
-        }
+        };
         if self.ledger.is_running(backend, ActionKind::Load, &there.canonical) {
             return draft.verdict(model, Wish::Preload, Standing::Running(ActionKind::Load, None));
         }
+        let name = &there.canonical;
         let circumstances = ledger::circumstances(self.revision, situation.disk);
-        match self.ledger.hindrance(backend, ActionKind::Load, &there.canonical, circumstances, self.now) {
+        let hindrance = self.ledger.hindrance(backend, ActionKind::Load, name, circumstances, self.now);
+        // What is there is only to be kept there.
+        let is_out = memory.find(name).is_none();
+        let crowding = || self.ledger.crowding(backend, name, memory, wanted, self.revision, self.now);
+        match hindrance.or_else(|| is_out.then(crowding).flatten()) {
             Some(standing) => draft.verdict(model, Wish::Preload, standing),
             None if draft.joins(ActionKind::Load, &there.name, Wish::Preload) => {}
             None => draft.begin(ActionKind::Load, &there.name, model, Wish::Preload),

@@ -174,6 +174,9 @@ fn reason(verdict: &Verdict, model: Option<&DiskModel>, situation: &Situation<'_
                 "there is no such model, and it is tried again when the configuration has changed: {message}"
             )
         }
+        Standing::Crowded { why } => {
+            format!("{why}; it is loaded when one of them has left or the configuration has changed")
+        }
         Standing::CannotPull => "missing, cannot pull".to_owned(),
         Standing::Tolerated => "forbidden, but it is not to be deleted by OllamaFlow".to_owned(),
         Standing::Contradicted => "forbidden by one frontend and required by another: it stays".to_owned(),

@@ -2,6 +2,7 @@
 //! whichever node leads.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test, which is what is wanted")]
 
+mod concurrent;
 mod deleting;
 mod leading;
 mod loading;

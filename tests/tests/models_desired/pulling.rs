@@ -181,3 +181,32 @@ async fn the_routes_take_their_methods_and_need_a_token() {
     let (status, body) = node.admin("POST", "/v1.0/models/reconcile?validate=true", None).await;
     assert_eq!(status, 400, "{body}");
 }
+
+#[tokio::test]
+async fn eight_pulls_run_at_once_in_all_and_three_at_a_backend() {
+    let registry = registry();
+    let models = ["v", "w", "x", "y", "z"];
+    for model in models {
+        registry.publish(ModelSpec::named(model).with_size(10_000_000, 2));
+        registry.set_pace(model, 10, Duration::from_secs(3600));
+    }
+    let engines = [(); 4].map(|()| engine(&registry, &[]));
+    let names = ["b1", "b2", "b3", "b4"];
+    let front = frontend("f").backends(names).set("RequiredModels", json!(models));
+    let node = names
+        .iter()
+        .zip(&engines)
+        .fold(Node::builder().frontend(front), |node, (name, engine)| node.backend(backend(name, engine)));
+    let node = node.start().await;
+    let at = |engine: &SimulatedBackend| -> u64 {
+        models.iter().map(|model| engine.stats().pulls_of(model).at_once).sum()
+    };
+    let pulling = || engines.iter().map(at).sum::<u64>();
+    wait::until_eq("as many as may be", pulling, 8).await;
+    until_told(&node, "z:latest", "b4", "waits for other pulls").await;
+    let looks = || engines[0].requests_to("/api/tags").len();
+    let before = looks();
+    wait::until("it was looked again", || looks() > before + 1).await;
+    assert_eq!(pulling(), 8);
+    assert!(engines.iter().map(at).all(|own| own <= 3));
+}

@@ -81,6 +81,7 @@ async fn backends_are_updated_one_after_the_other_and_clients_do_not_notice() {
     begin(&node, "").await;
     let (status, body) = node.admin("POST", "/v1.0/models/M:latest/roll", None).await;
     assert_eq!(status, 409, "{body}");
+    assert!(body.to_string().contains("a roll of m:latest is under way already"), "{body}");
     let mut served = 0;
     wait::until_answered("the roll ends", async || {
         let answer = chat(false).send(node.addr()).await.collect().await;

@@ -1,6 +1,6 @@
 //! What the handlers need to know of a frontend or backend.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use ollamaflow_protocol::catalog::Catalog;
@@ -9,6 +9,7 @@ use ollamaflow_protocol::id::{BackendId, FrontendId, IdError};
 use ollamaflow_protocol::object::{Backend, BackendRuntime, BackendStatus, Frontend, ObjectError, Parsed};
 use ollamaflow_protocol::time::Timestamp;
 use serde::Serialize;
+use serde::de::IgnoredAny;
 
 use crate::actors::{Directory, check_tls};
 
@@ -45,7 +46,8 @@ pub(in crate::admin) trait Object: Clone + Sized + 'static {
         Ok(())
     }
 
-    fn put(self, expect: Precondition) -> Command;
+    /// `body` is what the client has sent.
+    fn put(self, expect: Precondition, body: &[u8]) -> Command;
 
     fn delete(id: Self::Id, expect: Precondition, force: bool) -> Command;
 
@@ -89,7 +91,7 @@ impl Object for Frontend {
         self.patched(body)
     }
 
-    fn put(self, expect: Precondition) -> Command {
+    fn put(self, expect: Precondition, _: &[u8]) -> Command {
         Command::PutFrontend { frontend: Box::new(self), expect }
     }
 
@@ -143,8 +145,8 @@ impl Object for Backend {
         check_tls(self).map_err(|error| error.to_string())
     }
 
-    fn put(self, expect: Precondition) -> Command {
-        Command::PutBackend { backend: Box::new(self), expect }
+    fn put(self, expect: Precondition, body: &[u8]) -> Command {
+        Command::PutBackend { backend: Box::new(self), expect, sets_state: names_state(body) }
     }
 
     fn delete(id: BackendId, expect: Precondition, force: bool) -> Command {
@@ -160,4 +162,10 @@ impl Object for Backend {
             runtime: BackendRuntime { active_requests, ..BackendRuntime::default() },
         }
     }
+}
+
+/// Whether a body says which state the backend is to have.
+fn names_state(body: &[u8]) -> bool {
+    let members = serde_json::from_slice::<HashMap<String, IgnoredAny>>(body).unwrap_or_default();
+    members.keys().any(|name| name.eq_ignore_ascii_case("State"))
 }

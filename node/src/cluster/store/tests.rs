@@ -71,7 +71,7 @@ fn put(index: u64, id: u64) -> Entry<TypeConfig> {
 
 fn named(index: u64, id: u64, name: String) -> Entry<TypeConfig> {
     let backend = Box::new(Backend { name, ..Backend::new(format!("b{id}").parse().unwrap()) });
-    normal(index, Command::PutBackend { backend, expect: Precondition::Any })
+    normal(index, Command::PutBackend { backend, expect: Precondition::Any, sets_state: false })
 }
 
 /// The seed at 1 and puts of ten backends after it.

@@ -64,7 +64,12 @@ impl ClusterState {
                 self.seed(entering, cluster_id, founders, frontends, backends)
             }
             Command::PutFrontend { frontend, expect } => self.put_frontend(entering, frontend, *expect),
-            Command::PutBackend { backend, expect } => self.put_backend(entering, backend, *expect),
+            Command::PutBackend { backend, expect, sets_state } => {
+                let (next, outcome) = self.put_backend(entering, backend, *expect)?;
+                let id = &backend.identifier;
+                let next = if *sets_state { next.with_state_meant(id, backend.state) } else { next };
+                Ok((next, outcome))
+            }
             Command::DeleteFrontend { id, expect } => self.delete_frontend(entering, id, *expect),
             Command::DeleteBackend { id, expect, force } => {
                 self.delete_backend(entering, id, *expect, *force)

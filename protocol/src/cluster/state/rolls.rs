@@ -36,6 +36,44 @@ impl ClusterState {
         self.rolls().find(|roll| roll.model == model)
     }
 
+    /// The roll for which the next step of `roll` waits: a backend that the step needs drains for it, or is about to. A step
+    /// needs its backend and, unless it is forced, those that stand in for it: the others of its frontends. Of two rolls
+    /// that are about to begin the older one goes first; `is_worked_on` tells which work has been begun.
+    pub fn roll_before(&self, roll: &Roll, is_worked_on: impl Fn(&WorkKey) -> bool) -> Option<&Roll> {
+        let step = roll.next().filter(|step| step.phase == RollPhase::Waiting)?;
+        let frontends = self.catalog.frontends_using(&step.backend).filter(|it| it.active && !roll.force);
+        let mut needed: BTreeSet<_> = frontends.flat_map(|frontend| &frontend.backends).collect();
+        needed.insert(&step.backend);
+        let own = self.rolls().position(|known| known.model == roll.model);
+        let mut others = self.rolls().enumerate().filter(|(_, other)| other.model != roll.model);
+        let found = others.find(|(place, other)| {
+            other.next().is_some_and(|step| {
+                let is_older = own.is_none_or(|own| *place < own);
+                let is_first = is_older && is_worked_on(&other.pull_at(&step.backend));
+                needed.contains(&step.backend) && (step.phase != RollPhase::Waiting || is_first)
+            })
+        });
+        found.map(|(_, other)| other)
+    }
+
+    /// Somebody has said himself which state a backend is to have: that is what it has after its step, too.
+    pub(super) fn with_state_meant(self, backend: &BackendId, state: BackendState) -> Self {
+        let concerned = |step: &RollStep| {
+            step.backend == *backend && !step.phase.has_ended() && step.former_state.is_some()
+        };
+        if !self.rolls().any(|roll| roll.steps.iter().any(concerned)) {
+            return self;
+        }
+        let meant = |roll: &Arc<Roll>| {
+            let mut roll = Roll::clone(roll);
+            for step in roll.steps.iter_mut().filter(|step| concerned(step)) {
+                step.former_state = Some(state);
+            }
+            Arc::new(roll)
+        };
+        Self { rolls: Arc::new(self.rolls.iter().map(meant).collect()), ..self }
+    }
+
     pub(super) fn begin_roll(
         &self,
         entering: Entering<'_>,

@@ -28,6 +28,11 @@ impl ClusterState {
         self.works.0.get(key).map(AsRef::as_ref)
     }
 
+    /// Whether somebody has claimed it.
+    pub fn is_held(&self, key: &WorkKey) -> bool {
+        self.work(key).is_some_and(|work| work.hold.is_some())
+    }
+
     pub(super) fn claim_work(
         &self,
         entering: Entering<'_>,

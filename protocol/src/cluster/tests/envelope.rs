@@ -107,7 +107,8 @@ fn commands_of_other_versions_are_refused_without_a_trace() {
 fn properties_that_an_older_writer_did_not_know_take_their_defaults() {
     let text = r#"{"Schema":1,"Request":"5","At":"2025-10-08T17:24:38Z","By":"ops","Node":1,
         "Command":{"PutBackend":{"Backend":{"Identifier":"b1","Port":7}}}}"#;
-    let Command::PutBackend { backend: read, expect } = Envelope::decode(text).command else {
+    let Command::PutBackend { backend: read, expect, sets_state: false } = Envelope::decode(text).command
+    else {
         panic!("the command is known")
     };
     assert_eq!((*read, expect), (Backend { port: 7, ..backend("b1") }, Precondition::Any));
@@ -120,7 +121,11 @@ fn properties_that_an_older_writer_did_not_know_take_their_defaults() {
 #[test]
 fn a_retry_changes_nothing_and_hears_the_first_answer() {
     let mut machine = Machine::seeded();
-    let create = Command::PutBackend { backend: Box::new(backend("b9")), expect: Precondition::Absent };
+    let create = Command::PutBackend {
+        backend: Box::new(backend("b9")),
+        expect: Precondition::Absent,
+        sets_state: false,
+    };
     let first = machine.send(42, create.clone());
     assert_eq!(first, Ok(Applied { revision: 2, outcome: Outcome::Created }));
     machine.apply(put_backend(backend("b10"))).unwrap();

@@ -66,6 +66,7 @@ fn preconditions_are_compared_with_the_object() {
     let put = |id: &str, port, expect| Command::PutBackend {
         backend: Box::new(Backend { port, ..backend(id) }),
         expect,
+        sets_state: false,
     };
     let b1 = object(ObjectKind::Backend, "b1");
     let b9 = object(ObjectKind::Backend, "b9");

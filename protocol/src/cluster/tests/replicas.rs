@@ -70,7 +70,7 @@ fn any_command() -> impl Strategy<Value = Command> {
     let expect = any_precondition;
     prop_oneof![
         6 => (any_backend(), expect()).prop_map(|(backend, expect)| {
-            Command::PutBackend { backend: Box::new(backend), expect }
+            Command::PutBackend { backend: Box::new(backend), expect, sets_state: false }
         }),
         4 => (any_frontend(), expect()).prop_map(|(frontend, expect)| {
             Command::PutFrontend { frontend: Box::new(frontend), expect }

@@ -34,7 +34,8 @@ fn a_backend_drains_during_its_step_and_takes_requests_again_however_it_ends() {
     for end in [RollPhase::Done, RollPhase::Failed, RollPhase::Skipped] {
         let mut machine = Machine::seeded();
         machine.apply(begin(&["b1", "b2", "b1"])).unwrap();
-        assert!(matches!(machine.refuse(begin(&["b1"])), Rejection::Exists { .. }), "it runs");
+        let refused = machine.refuse(begin(&["b1"]));
+        assert_eq!(refused.to_string(), "a roll of m:latest is under way already: see GET /v1.0/models");
         assert!(matches!(machine.refuse(advance("b1", 1, RollPhase::Draining)), Rejection::WorkLost { .. }));
         machine.apply(claim("b1", 1)).unwrap();
         machine.apply(advance("b1", 1, RollPhase::Draining)).unwrap();
@@ -70,6 +71,88 @@ fn the_state_that_an_operator_has_set_stands() {
     }
     assert_eq!(machine.backend("b1").state, BackendState::Draining, "it drained before");
     assert_eq!(machine.backend("b2").state, BackendState::Disabled, "it was switched off meanwhile");
+}
+
+fn sets(id: &str, state: BackendState) -> Command {
+    let backend = Box::new(Backend { state, ..backend(id) });
+    Command::PutBackend { backend, expect: Precondition::Any, sets_state: true }
+}
+
+#[test]
+fn the_state_that_an_operator_names_during_a_step_outlives_it() {
+    for (phase, said, kept) in [
+        (RollPhase::Draining, BackendState::Draining, BackendState::Draining),
+        (RollPhase::Pulling, BackendState::Draining, BackendState::Draining),
+        (RollPhase::Pulling, BackendState::Active, BackendState::Active),
+    ] {
+        let mut machine = Machine::seeded();
+        machine.apply(begin(&["b1", "b2"])).unwrap();
+        machine.apply(claim("b1", 1)).unwrap();
+        machine.apply(advance("b1", 1, RollPhase::Draining)).unwrap();
+        machine.apply(advance("b1", 1, phase)).unwrap();
+        machine.apply(sets("b1", said)).unwrap();
+        machine.apply(sets("b2", BackendState::Active)).unwrap();
+        machine.state = ClusterState::decode(&machine.state.encode()).unwrap();
+        machine.apply(advance("b1", 1, RollPhase::Done)).unwrap();
+        assert_eq!(machine.backend("b1").state, kept, "{said:?} at {phase:?}");
+    }
+    // What names no state keeps what the roll has set, and does not count as a wish.
+    let mut machine = Machine::seeded();
+    machine.apply(begin(&["b1"])).unwrap();
+    machine.apply(claim("b1", 1)).unwrap();
+    machine.apply(advance("b1", 1, RollPhase::Draining)).unwrap();
+    let renamed = Backend { state: BackendState::Draining, name: "x".to_owned(), ..backend("b1") };
+    machine.apply(put_backend(renamed)).unwrap();
+    machine.apply(advance("b1", 1, RollPhase::Done)).unwrap();
+    assert_eq!(machine.backend("b1").state, BackendState::Active);
+}
+
+#[test]
+fn a_roll_waits_while_a_backend_that_its_step_needs_drains_for_another_one() {
+    let mut machine = Machine::seeded();
+    for id in ["c1", "c2"] {
+        machine.apply(put_backend(backend(id))).unwrap();
+    }
+    let frontend = |id: &str, backends: [&str; 2]| {
+        let backends = backends.iter().map(|id| id.parse().unwrap()).collect();
+        put_frontend(Frontend { backends, ..Frontend::new(id.parse().unwrap()) })
+    };
+    machine.apply(frontend("f8", ["b1", "b2"])).unwrap();
+    machine.apply(frontend("f9", ["c1", "c2"])).unwrap();
+    let roll = |name: &str, backends: &[&str], force| {
+        let backends = backends.iter().map(|id| id.parse().unwrap()).collect();
+        Command::BeginRoll { name: name.to_owned(), backends, force, drain_ms: 0 }
+    };
+    machine.apply(begin(&["b1", "b2"])).unwrap();
+    machine.apply(roll("same", &["b1", "b2"], false)).unwrap();
+    machine.apply(roll("stand-in", &["b2"], false)).unwrap();
+    machine.apply(roll("forced", &["b2"], true)).unwrap();
+    machine.apply(roll("elsewhere", &["c1", "c2"], false)).unwrap();
+    let waits = |machine: &Machine, name: &str| {
+        let state = &machine.state;
+        let roll = state.roll(&format!("{name}:latest")).unwrap();
+        state.roll_before(roll, |key| state.is_held(key)).map(|other| other.name.clone())
+    };
+    let all = |machine: &Machine| {
+        ["M", "same", "stand-in", "forced", "elsewhere"].map(|name| waits(machine, &name.to_lowercase()))
+    };
+    assert_eq!(all(&machine), [None, None, None, None, None]);
+    machine.apply(claim("b1", 1)).unwrap();
+    let first = Some("M".to_owned());
+    let expected = [None, first.clone(), first, None, None];
+    assert_eq!(all(&machine), expected, "the first is about to drain");
+    machine.apply(advance("b1", 1, RollPhase::Draining)).unwrap();
+    assert_eq!(all(&machine), expected);
+    machine.apply(advance("b1", 1, RollPhase::Done)).unwrap();
+    machine.apply(release("b1", 1)).unwrap();
+    assert_eq!(all(&machine), [None, None, None, None, None]);
+    let same = WorkKey { model: "same:latest".to_owned(), ..key("b1") };
+    let claimed = Command::ClaimWork { key: same.clone(), name: "same".to_owned(), token: 2, over: None };
+    machine.apply(claimed).unwrap();
+    assert_eq!(waits(&machine, "m"), None, "of two that begin at once the older one goes first");
+    let draining = Command::AdvanceRoll { key: same, token: 2, phase: RollPhase::Draining, detail: None };
+    machine.apply(draining).unwrap();
+    assert_eq!(waits(&machine, "m"), Some("same".to_owned()), "but it waits for what drains already");
 }
 
 #[test]

@@ -33,6 +33,7 @@ fn failure(seconds: u64) -> WorkFailure {
         until_utc: at(seconds),
         revision: 1,
         disk: u64::MAX,
+        crowd: None,
     }
 }
 
@@ -262,4 +263,20 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn what_a_load_has_cost_others_is_kept_within_bounds_and_old_failures_are_read_without_it() {
+    let mut machine = Machine::seeded();
+    let m = key("b1", "m:latest");
+    machine.apply(claim(&m, 1, None)).unwrap();
+    let out = (0..100).map(|n| format!("m{n}")).chain(["x".repeat(2000)]).collect();
+    let crowd = Some(Crowd { out, count: 3 });
+    machine.apply(release(&m, 1, WorkEnd::Failed(WorkFailure { crowd, ..failure(9) }))).unwrap();
+    machine.state = ClusterState::decode(&machine.state.encode()).unwrap();
+    let kept = machine.state.work(&m).unwrap().failure.clone().unwrap().crowd.unwrap();
+    assert_eq!((kept.out.len(), kept.count), (MAX_CROWDED_OUT, 3));
+    let old = serde_json::to_value(failure(9)).unwrap();
+    assert!(old.get("Crowd").is_none());
+    assert_eq!(serde_json::from_value::<WorkFailure>(old).unwrap(), failure(9));
 }

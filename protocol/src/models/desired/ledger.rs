@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::{Action, ActionKind, Standing};
-use crate::cluster::{Work, WorkFailure};
+use crate::cluster::{Crowd, Work, WorkFailure};
 use crate::id::BackendId;
 use crate::model::canonical;
 use crate::models::inventory::Disk;
@@ -62,11 +62,11 @@ pub struct Pulling<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     running: BTreeMap<Key, Running>,
-    failed: BTreeMap<Key, Failed>,
+    pub(super) failed: BTreeMap<Key, Failed>,
 }
 
 /// What is done where; the model by its canonical name.
-type Key = (BackendId, ActionKind, String);
+pub(super) type Key = (BackendId, ActionKind, String);
 
 #[derive(Clone, Debug)]
 struct Running {
@@ -75,18 +75,20 @@ struct Running {
 }
 
 #[derive(Clone, Debug)]
-struct Failed {
+pub(super) struct Failed {
     why: Failure,
     message: String,
     attempts: u32,
-    until: Timestamp,
-    circumstances: Circumstances,
+    pub(super) until: Timestamp,
+    pub(super) circumstances: Circumstances,
+    /// It was done, at the cost of others, see `crowd`.
+    pub(super) crowd: Option<Crowd>,
 }
 
 /// What a final failure depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Circumstances {
-    revision: u64,
+    pub(super) revision: u64,
     disk: u64,
 }
 
@@ -223,6 +225,9 @@ impl Ledger {
         now: Timestamp,
     ) -> Option<Standing> {
         let failed = self.failed.get(&(backend.clone(), kind, canonical(model)))?;
+        if failed.crowd.is_some() {
+            return None;
+        }
         let then = failed.circumstances;
         let is_final = match failed.why {
             Failure::NotFound => then.revision == now_there.revision,
@@ -256,6 +261,7 @@ pub fn failure(
         until_utc: Timestamp::from_micros(now.as_micros().saturating_add(wait)),
         revision,
         disk,
+        crowd: None,
     }
 }
 
@@ -269,6 +275,7 @@ impl Failed {
             attempts: failure.attempts,
             until: failure.until_utc,
             circumstances: Circumstances { revision: failure.revision, disk: failure.disk },
+            crowd: failure.crowd.clone(),
         }
     }
 }
@@ -320,7 +327,7 @@ impl Failure {
 }
 
 /// The wait after so many failures: doubled each time, and between half of that and all of it.
-fn backoff(attempts: u32, random: u64) -> Timespan {
+pub(super) fn backoff(attempts: u32, random: u64) -> Timespan {
     let doublings = attempts.saturating_sub(1).min(20);
     let wait = FIRST_WAIT.saturating_mul(1 << doublings).min(LONGEST_WAIT);
     let half = wait / 2;

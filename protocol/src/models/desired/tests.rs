@@ -5,6 +5,8 @@ use serde_json::json;
 use super::*;
 use crate::object::ApiFormat;
 
+mod crowding;
+
 const NOW: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
 const ONE: Limits = Limits { pulls_per_backend: 1, pulls: 2, ..LIMITS };
 const LIMITS: Limits = Limits {
@@ -132,6 +134,33 @@ fn limits_hold_and_every_backend_gets_its_first_before_any_gets_its_second() {
     );
     world.ledger.abandoned(&pull("b1", "x"));
     assert_eq!(world.plan(&ONE, NOW).actions, [pull("b1", "x")]);
+}
+
+#[test]
+fn no_more_than_eight_pulls_run_in_all_and_three_at_a_backend() {
+    let names = ["b1", "b2", "b3", "b4"];
+    let mut world = World::new(&names.map(|name| (name, &[][..])));
+    for backend in names {
+        world = world.wants(backend, Wish::Required, &["v", "w", "x", "y", "z"]);
+    }
+    let limits = Limits::default();
+    let first = world.plan(&limits, NOW);
+    let at = |backend: &str| first.actions.iter().filter(|action| action.backend == id(backend)).count();
+    assert_eq!(names.map(at), [2, 2, 2, 2]);
+    world.begin(&first);
+    assert_eq!(world.plan(&limits, NOW).actions, []);
+    world.ledger.abandoned(&first.actions[0]);
+    assert_eq!(world.plan(&limits, NOW).actions.len(), 1);
+    let alone = World::new(&[("b1", &[])]).wants("b1", Wish::Required, &["v", "w", "x", "y", "z"]);
+    assert_eq!(alone.plan(&limits, NOW).actions.len(), 3);
+}
+
+#[test]
+fn what_fails_at_the_same_time_is_not_tried_again_at_the_same_time() {
+    let wait = |random| failure(0, "reset", None, 1, NOW, random).until_utc.since(NOW).as_micros();
+    let waits: Vec<_> = (0..16).map(|sixteenth| wait(u64::MAX / 16 * sixteenth)).collect();
+    assert!(waits.windows(2).all(|pair| pair[0] < pair[1]), "{waits:?}");
+    assert!(waits[0] >= 15_000_000 && waits[15] <= 30_000_000 && waits[15] - waits[0] > 13_000_000);
 }
 
 #[test]

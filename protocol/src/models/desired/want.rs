@@ -81,6 +81,11 @@ impl Wanted {
         wanting.into_iter().any(|(model, _)| satisfies(model, available))
     }
 
+    /// Whether a model is to be kept in memory.
+    pub fn preloads(&self, available: &str) -> bool {
+        self.wishes.iter().any(|(model, wishes)| wishes.preload && satisfies(model, available))
+    }
+
     /// Whether a model is to be deleted: it is forbidden, and nobody wants it.
     pub fn rejects(&self, available: &str) -> bool {
         let rejecting = |(model, wishes): (&String, &Wishes)| wishes.delete && satisfies(model, available);
