@@ -23,7 +23,7 @@ use crate::cluster::{PeerTlsError, SecretError, StartError};
 use crate::gateway::{self, Closing, Gateway, GatewaySettings, Shared};
 use crate::listener::{self, ListenerSettings};
 use crate::media::{Fetcher, Limits, Media};
-use crate::models::{Claims, Reconciling};
+use crate::models::{self, Claims, Reconciling};
 use crate::settings::{ListenTarget, Loaded, Settings};
 use crate::telemetry;
 use crate::upstream::{Client, ClientSettings};
@@ -86,6 +86,7 @@ async fn run(loaded: Loaded) -> Result<(), AppError> {
     let (publisher, catalog) = CatalogPublisher::new(cluster.state().catalog().clone());
     let actors = Actors::start(catalog, probe_settings(settings)).await;
     actix_web::rt::spawn(clustering::publish(cluster.clone(), publisher));
+    actix_web::rt::spawn(models::heed(cluster.clone(), actors.directory()));
     let claims = Claims::start(cluster.clone());
     let reconciling = Reconciling::start(cluster.clone(), actors.directory(), claims.clone());
     let readiness = Readiness::new();
