@@ -3,6 +3,7 @@
 
 use ollamaflow_tests::client::{End, Request};
 use ollamaflow_tests::node::Node;
+use ollamaflow_tests::objects::Backend;
 use ollamaflow_tests::setup::{Setup, wait_idle};
 use ollamaflow_tests::simulated::{FaultKind, ModelSpec, Registry, SimConfig, SimulatedBackend};
 use serde_json::{Value, json};
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 use crate::{FROM_DISK, answer, expect};
 
 /// The body of a chat or generation: the options with a null wherever its form is empty.
-fn ollama_body(content: (&str, Value), stream: bool) -> Value {
+fn ollama_body(content: &(&str, Value), stream: bool) -> Value {
     json!({
         "model": "m", content.0: content.1, "stream": stream, "format": null, "keep_alive": "5m",
         "options": {
@@ -24,7 +25,7 @@ fn ollama_body(content: (&str, Value), stream: bool) -> Value {
 }
 
 /// The body of a request in the other API: every optional field is there.
-fn openai_body(content: (&str, Value), stream: bool) -> Value {
+fn openai_body(content: &(&str, Value), stream: bool) -> Value {
     json!({
         "model": "m", content.0: content.1, "stream": stream, "max_tokens": 8, "temperature": null, "top_p": null,
         "n": null, "stop": null, "presence_penalty": null, "frequency_penalty": null, "logit_bias": null, "user": null,
@@ -50,7 +51,7 @@ async fn before_each_kind() -> Vec<(&'static str, SimulatedBackend, Node)> {
     let ollama = SimulatedBackend::start(SimConfig::ollama(["m"]));
     let openai = SimulatedBackend::start(SimConfig::openai(["m"]));
     let before_ollama = Setup::new().backend(&ollama).start().await;
-    let before_openai = Setup::new().backend_with(&openai, |backend| backend.openai()).start().await;
+    let before_openai = Setup::new().backend_with(&openai, Backend::openai).start().await;
     vec![("Ollama", ollama, before_ollama), ("OpenAI", openai, before_openai)]
 }
 
@@ -98,10 +99,10 @@ async fn chats_and_generations_of_ollama_take_nulls_for_options() {
         for (path, content) in
             [("/api/chat", ("messages", messages())), ("/api/generate", ("prompt", json!("hello")))]
         {
-            let whole = answer(&node, post(path, &ollama_body(content.clone(), false))).await;
+            let whole = answer(&node, post(path, &ollama_body(&content, false))).await;
             let said = as_it_is_read(&format!("{}\n", expect(&whole, 200)));
             assert!(!said.0.is_empty() && said.1.is_empty(), "{path} before {kind}: {said:?}");
-            let streamed = answer(&node, post(path, &ollama_body(content, true))).await;
+            let streamed = answer(&node, post(path, &ollama_body(&content, true))).await;
             assert_eq!((streamed.status(), streamed.end), (200, End::Complete), "{path} before {kind}");
             assert_eq!(as_it_is_read(&streamed.text()), said, "{path} before {kind}");
         }
@@ -115,10 +116,10 @@ async fn chats_and_completions_of_openai_take_nulls_for_every_option() {
             ("/v1/chat/completions", ("messages", messages())),
             ("/v1/completions", ("prompt", json!("hello"))),
         ] {
-            let whole = answer(&node, post(path, &openai_body(content.clone(), false))).await;
+            let whole = answer(&node, post(path, &openai_body(&content, false))).await;
             let said = as_it_is_read(&format!("{}\n", expect(&whole, 200)));
             assert!(!said.0.is_empty() && said.1.is_empty(), "{path} before {kind}: {said:?}");
-            let streamed = answer(&node, post(path, &openai_body(content, true))).await;
+            let streamed = answer(&node, post(path, &openai_body(&content, true))).await;
             assert_eq!((streamed.status(), streamed.end), (200, End::Complete), "{path} before {kind}");
             assert_eq!(as_it_is_read(&streamed.text()), said, "{path} before {kind}");
             // Whatever is no SSE field would be taken for an object.
@@ -184,7 +185,7 @@ async fn a_model_is_deleted_by_name_and_by_model() {
 #[tokio::test]
 async fn ndjson_has_one_object_on_each_line_and_none_over_two() {
     for (kind, _engine, node) in before_each_kind().await {
-        let chat = answer(&node, post("/api/chat", &ollama_body(("messages", messages()), true))).await;
+        let chat = answer(&node, post("/api/chat", &ollama_body(&("messages", messages()), true))).await;
         assert!(chat.header("Content-Type").unwrap().starts_with("application/x-ndjson"), "{kind}");
         let text = chat.text();
         assert!(text.ends_with('\n') && !text.contains("\n\n"), "{kind}: {text:?}");
@@ -199,8 +200,8 @@ async fn ndjson_has_one_object_on_each_line_and_none_over_two() {
 async fn an_error_is_read_from_an_answer_of_either_api() {
     for (kind, _engine, node) in before_each_kind().await {
         for (path, mut body) in [
-            ("/api/chat", ollama_body(("messages", messages()), false)),
-            ("/v1/chat/completions", openai_body(("messages", messages()), false)),
+            ("/api/chat", ollama_body(&("messages", messages()), false)),
+            ("/v1/chat/completions", openai_body(&("messages", messages()), false)),
         ] {
             body["model"] = "ghost".into();
             let refused = answer(&node, post(path, &body)).await;
@@ -216,8 +217,8 @@ async fn an_error_is_read_from_an_answer_of_either_api() {
 async fn a_stream_that_breaks_off_ends_with_an_error_that_is_read() {
     for (kind, engine, node) in before_each_kind().await {
         for (path, body) in [
-            ("/api/chat", ollama_body(("messages", messages()), true)),
-            ("/v1/chat/completions", openai_body(("messages", messages()), true)),
+            ("/api/chat", ollama_body(&("messages", messages()), true)),
+            ("/v1/chat/completions", openai_body(&("messages", messages()), true)),
         ] {
             engine.set_fault(FaultKind::ResetAfter { frames: 3 }.times(1));
             let broken = answer(&node, post(path, &body)).await;
@@ -237,7 +238,7 @@ async fn an_abort_ends_the_work_at_the_backend() {
             knobs.tokens_per_second = 200.0;
         });
         let streaming =
-            post("/api/chat", &ollama_body(("messages", messages()), true)).send(node.addr()).await;
+            post("/api/chat", &ollama_body(&("messages", messages()), true)).send(node.addr()).await;
         let mut lines = streaming.lines();
         lines.expect_next().await;
         drop(lines);
