@@ -142,12 +142,10 @@ impl Doer {
     /// What the others are to know of it. That a model has cost others their place is not forgotten while it is only kept.
     fn end_of(&self, claim: &Claim, done: Done) -> WorkEnd {
         let former = self.former(claim);
+        let is_crowding = former.as_ref().is_some_and(|failure| failure.crowd.is_some());
         match done {
-            Done::Well => WorkEnd::Done,
-            Done::Kept if former.as_ref().is_some_and(|failure| failure.crowd.is_some()) => {
-                WorkEnd::Abandoned
-            }
-            Done::Kept => WorkEnd::Done,
+            Done::Kept if is_crowding => WorkEnd::Abandoned,
+            Done::Well | Done::Kept => WorkEnd::Done,
             Done::Crowding(crowd) => {
                 let before = former.map_or(0, |failure| failure.attempts);
                 let revision = self.cluster.state().catalog_revision();

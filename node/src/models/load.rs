@@ -107,21 +107,21 @@ mod tests {
 
     use super::*;
 
-    fn pinned(value: Value) -> Map<String, Value> {
+    fn pinned(value: &Value) -> Map<String, Value> {
         value.as_object().cloned().unwrap()
     }
 
     fn catalog() -> Catalog {
         let mut backend = Backend::new("b1".parse().unwrap());
-        backend.pinned_completions_properties = pinned(json!({ "options": { "num_gpu": 20 } }));
+        backend.pinned_completions_properties = pinned(&json!({ "options": { "num_gpu": 20 } }));
         let mut other = Frontend::new("a".parse().unwrap());
         other.backends = vec!["b1".parse().unwrap()];
-        other.pinned_completions_properties = pinned(json!({ "options": { "num_ctx": 512 } }));
+        other.pinned_completions_properties = pinned(&json!({ "options": { "num_ctx": 512 } }));
         let mut frontend = Frontend { identifier: "f".parse().unwrap(), ..other.clone() };
         frontend.preload_models = vec!["m".to_owned()];
         frontend.pinned_completions_properties =
-            pinned(json!({ "num_ctx": 8192, "keep_alive": "1s", "options": { "temperature": 0 } }));
-        frontend.pinned_embeddings_properties = pinned(json!({ "options": { "num_ctx": 2048 } }));
+            pinned(&json!({ "num_ctx": 8192, "keep_alive": "1s", "options": { "temperature": 0 } }));
+        frontend.pinned_embeddings_properties = pinned(&json!({ "options": { "num_ctx": 2048 } }));
         let mut catalog = Catalog::default();
         catalog.backends.insert(backend.identifier.clone(), Arc::new(backend));
         for frontend in [other, frontend] {

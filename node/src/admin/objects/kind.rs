@@ -1,6 +1,6 @@
 //! What the handlers need to know of a frontend or backend.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ollamaflow_protocol::catalog::Catalog;
@@ -9,7 +9,7 @@ use ollamaflow_protocol::id::{BackendId, FrontendId, IdError};
 use ollamaflow_protocol::object::{Backend, BackendRuntime, BackendStatus, Frontend, ObjectError, Parsed};
 use ollamaflow_protocol::time::Timestamp;
 use serde::Serialize;
-use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
 
 use crate::actors::{Directory, check_tls};
 
@@ -166,6 +166,6 @@ impl Object for Backend {
 
 /// Whether a body says which state the backend is to have.
 fn names_state(body: &[u8]) -> bool {
-    let members = serde_json::from_slice::<HashMap<String, IgnoredAny>>(body).unwrap_or_default();
+    let members = serde_json::from_slice::<Map<String, Value>>(body).unwrap_or_default();
     members.keys().any(|name| name.eq_ignore_ascii_case("State"))
 }
