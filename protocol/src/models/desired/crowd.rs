@@ -65,7 +65,8 @@ impl Ledger {
             (is_full && (taker == model || was_driven_out)).then_some(failed.until)
         });
         let until = until.max()?;
-        let beside: Vec<&str> = memory.models().iter().map(|loaded| &*loaded.name).collect();
+        let mut beside: Vec<&str> = memory.models().iter().map(|loaded| &*loaded.name).collect();
+        beside.sort_unstable();
         let why = format!("others take its place in memory: it does not fit beside {}", listed(&beside));
         if beside.iter().all(|name| wanted.preloads(name)) {
             return Some(Standing::Crowded { why });
