@@ -102,7 +102,7 @@ impl Attempts<'_> {
             };
             tracing::debug!(
                 request = %self.id.as_str(), backend = %failure.backend.id(), fault = ?failure.fault,
-                reason = failure.words.as_deref().unwrap_or_default(), "attempt failed"
+                status = failure.status(), error = failure.label(), "attempt failed"
             );
             let next = failures.put(failure);
             let another = next == Next::Another
@@ -129,7 +129,7 @@ impl Intake {
         match self {
             Self::Kept(_) => true,
             Self::Once(_) => false,
-            Self::Streaming(stream, _) => stream.is_replayable(),
+            Self::Streaming(stream, ..) => stream.is_replayable(),
         }
     }
 }

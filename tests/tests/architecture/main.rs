@@ -10,7 +10,7 @@ const ROOMS: [(&str, &[&str]); 16] = [
     ("clock", &[]),
     ("random", &[]),
     ("settings", &["clock", "random"]),
-    ("telemetry", &["settings"]),
+    ("telemetry", &["clock", "settings"]),
     ("catalog", &[]),
     ("cluster", &["clock", "random"]),
     ("upstream", &[]),
@@ -18,8 +18,8 @@ const ROOMS: [(&str, &[&str]); 16] = [
     ("actors", &["catalog", "clock", "upstream"]),
     ("listener", &[]),
     ("models", &["actors", "catalog", "clock", "cluster", "random", "upstream"]),
-    ("gateway", &["actors", "clock", "cluster", "listener", "media", "models", "upstream"]),
-    ("admin", &["actors", "clock", "cluster", "gateway", "listener", "models", "random"]),
+    ("gateway", &["actors", "clock", "cluster", "listener", "media", "models", "telemetry", "upstream"]),
+    ("admin", &["actors", "clock", "cluster", "gateway", "listener", "models", "random", "telemetry"]),
     (
         "app",
         &[
