@@ -57,7 +57,7 @@ impl Level {
         let Some(level) = level(self.minimum_severity) else { return "off".to_owned() };
         let mut text = format!("{},openraft=off,ollamaflow={level}", level.min(LevelFilter::INFO));
         for (target, is_on) in [(QUERIES, settings.log_queries), (RESULTS, settings.log_results)] {
-            if !is_on {
+            if !is_on && level == LevelFilter::DEBUG {
                 text.push_str(&format!(",{target}=off"));
             }
         }
