@@ -41,12 +41,24 @@ struct Loss {
     failed: u64,
 }
 
-/// The body of a change. What is not in it stays; null is what the node was started with.
+/// What a body says of a property.
+#[derive(Debug, Default, PartialEq)]
+enum Said<T> {
+    /// Nothing: it stays.
+    #[default]
+    Nothing,
+    /// Null: it is what the node was started with.
+    Null,
+    /// It is this.
+    This(T),
+}
+
+/// The body of a change.
 #[derive(Debug, Default, PartialEq)]
 struct Wanted {
-    minimum_severity: Option<Option<u8>>,
-    filter: Option<Option<String>>,
-    access_log: Option<Option<bool>>,
+    minimum_severity: Said<u8>,
+    filter: Said<String>,
+    access_log: Said<bool>,
 }
 
 /// The highest severity, which logs nothing.
@@ -114,18 +126,16 @@ impl Wanted {
         for (name, given) in properties {
             match name.to_ascii_lowercase().as_str() {
                 "minimumseverity" => {
-                    let severity = read(given, name, "a number from 0 to 7", |value| {
+                    value.minimum_severity = read(given, name, "a number from 0 to 7", |value| {
                         u8::try_from(value.as_u64()?).ok().filter(|severity| *severity <= MAX_SEVERITY)
                     })?;
-                    value.minimum_severity = Some(severity);
                 }
                 "filter" => {
-                    let filter = read(given, name, "a text of at most 1024 characters", |value| {
+                    value.filter = read(given, name, "a text of at most 1024 characters", |value| {
                         value.as_str().filter(|text| text.len() <= MAX_FILTER).map(str::to_owned)
                     })?;
-                    value.filter = Some(filter.filter(|text| !text.trim().is_empty()));
                 }
-                "accesslog" => value.access_log = Some(read(given, name, "true or false", Value::as_bool)?),
+                "accesslog" => value.access_log = read(given, name, "true or false", Value::as_bool)?,
                 _ => unknown.push(JsonPath::root().property(name)),
             }
         }
@@ -134,33 +144,47 @@ impl Wanted {
 
     /// The level that this comes to.
     fn over(self, current: Level, initial: &Level) -> Level {
-        let Level { mut minimum_severity, mut filter, mut access_log } = current;
-        if let Some(wanted) = self.minimum_severity {
-            minimum_severity = wanted.unwrap_or(initial.minimum_severity);
+        let Level { minimum_severity, mut filter, access_log } = current;
+        if self.minimum_severity != Said::Nothing {
             // Whoever names a severity wants it to be heard.
             filter = None;
         }
-        if let Some(wanted) = self.filter {
-            filter = wanted;
+        match self.filter {
+            Said::Nothing => {}
+            Said::Null => filter.clone_from(&initial.filter),
+            Said::This(text) => filter = Some(text).filter(|text| !text.trim().is_empty()),
         }
-        if let Some(wanted) = self.access_log {
-            access_log = wanted.unwrap_or(initial.access_log);
+        Level {
+            minimum_severity: self.minimum_severity.over(minimum_severity, initial.minimum_severity),
+            filter,
+            access_log: self.access_log.over(access_log, initial.access_log),
         }
-        Level { minimum_severity, filter, access_log }
     }
 }
 
-/// A property's value; none if it is null.
+// === impl Said ===
+
+impl<T> Said<T> {
+    fn over(self, current: T, initial: T) -> T {
+        match self {
+            Self::Nothing => current,
+            Self::Null => initial,
+            Self::This(value) => value,
+        }
+    }
+}
+
+/// What a property's value says.
 fn read<T>(
     value: &Value,
     name: &str,
     what: &str,
     parse: impl Fn(&Value) -> Option<T>,
-) -> Result<Option<T>, Failure> {
+) -> Result<Said<T>, Failure> {
     if value.is_null() {
-        return Ok(None);
+        return Ok(Said::Null);
     }
-    parse(value).map(Some).ok_or_else(|| Failure::Invalid(format!("{name} must be {what}")))
+    parse(value).map(Said::This).ok_or_else(|| Failure::Invalid(format!("{name} must be {what}")))
 }
 
 impl From<LevelError> for Failure {

@@ -117,13 +117,12 @@ impl DailyFile {
 
     fn write_on(&mut self, day: Day, records: &[u8]) -> io::Result<()> {
         let open = self.open.take().filter(|open| open.day == day);
-        let mut open = match open.filter(Open::is_in_place) {
-            Some(open) => open,
-            None => {
-                let open = Open::open(&self.place, day)?;
-                self.remove_old(day);
-                open
-            }
+        let mut open = if let Some(open) = open.filter(Open::is_in_place) {
+            open
+        } else {
+            let open = Open::of(&self.place, day)?;
+            self.remove_old(day);
+            open
         };
         open.file.write_all(records)?;
         open.look();
@@ -182,7 +181,7 @@ impl Sink for DailyFile {
 // === impl Open ===
 
 impl Open {
-    fn open(place: &Place, day: Day) -> io::Result<Self> {
+    fn of(place: &Place, day: Day) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o750).create(&place.directory)?;
         let path = place.file(day);
         // Not for everybody: there may be bodies of requests in it.

@@ -58,7 +58,7 @@ impl Level {
         let mut text = format!("{},openraft=off,ollamaflow={level}", level.min(LevelFilter::INFO));
         for (target, is_on) in [(QUERIES, settings.log_queries), (RESULTS, settings.log_results)] {
             if !is_on && level == LevelFilter::DEBUG {
-                text.push_str(&format!(",{target}=off"));
+                text.extend([",", target, "=off"]);
             }
         }
         text

@@ -220,7 +220,7 @@ mod tests {
     /// Writes when it is let to, and tells what it has got.
     struct Gated {
         gate: Receiver<()>,
-        written: Sender<(Vec<u8>, u64)>,
+        written: Sender<Written>,
         fails: bool,
     }
 
@@ -232,7 +232,9 @@ mod tests {
         }
     }
 
-    fn gated(bound: usize, fails: bool) -> (Queue, Sender<()>, Receiver<(Vec<u8>, u64)>) {
+    type Written = (Vec<u8>, u64);
+
+    fn gated(bound: usize, fails: bool) -> (Queue, Sender<()>, Receiver<Written>) {
         let ((open, gate), (written, got)) = (channel(), channel());
         (Queue::start("test", bound, Gated { gate, written, fails }).unwrap(), open, got)
     }

@@ -56,8 +56,12 @@ impl Sinks {
         let deadline = Instant::now() + patience;
         let servers = self.servers.iter().map(|(_, queue)| queue);
         let queues: Vec<&Queue> = self.console.iter().chain(&self.file).chain(servers).collect();
-        queues.iter().for_each(|queue| queue.close());
-        queues.iter().for_each(|queue| queue.wait_ended(deadline));
+        for queue in &queues {
+            queue.close();
+        }
+        for queue in queues {
+            queue.wait_ended(deadline);
+        }
     }
 }
 

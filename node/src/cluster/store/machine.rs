@@ -61,9 +61,11 @@ impl Applying {
                 tracing::debug!(target: QUERIES, revision, command, by = envelope.by, "command");
                 let (next, outcome) = self.state.apply(revision, &envelope);
                 match &outcome {
-                    Ok(outcome) => tracing::debug!(target: RESULTS, revision, command, ?outcome, "result"),
+                    Ok(outcome) => {
+                        tracing::debug!(target: RESULTS, revision, command, ?outcome, "result");
+                    }
                     Err(rejection) => {
-                        tracing::debug!(target: RESULTS, revision, command, %rejection, "result")
+                        tracing::debug!(target: RESULTS, revision, command, %rejection, "result");
                     }
                 }
                 self.state = next;
