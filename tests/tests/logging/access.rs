@@ -3,7 +3,7 @@
 use ollamaflow_tests::client::{RawConnection, Request};
 use ollamaflow_tests::node::{Node, Signal};
 use ollamaflow_tests::setup::Setup;
-use ollamaflow_tests::simulated::{Fault, FaultKind, SimulatedBackend};
+use ollamaflow_tests::simulated::{EndBy, Fault, FaultKind, SimulatedBackend};
 use ollamaflow_tests::wait;
 use serde_json::{Value, json};
 
@@ -90,7 +90,7 @@ async fn each_refusal_has_a_line() {
 #[tokio::test]
 async fn backends_that_fail_or_refuse_have_lines_that_say_so() {
     let (backend, node) = one(json!({})).await;
-    backend.set_fault(FaultKind::CloseBeforeHeaders { by: Default::default() });
+    backend.set_fault(FaultKind::CloseBeforeHeaders { by: EndBy::Fin });
     chat(true).send(node.addr()).await.collect().await;
     let line = line_of(&node, "/api/chat").await;
     assert_eq!(

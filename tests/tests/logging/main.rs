@@ -1,12 +1,7 @@
 //! What a node logs, and where to: lines of requests, files by day, syslog, bodies for those that ask, the level.
 //!
 //! Each test starts the real binary and reads what it wrote.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a panic fails the test, which is what is wanted"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test, which is what is wanted")]
 
 mod access;
 mod bodies;
