@@ -50,6 +50,7 @@ use super::Gateway;
 use super::identity::RequestId;
 use super::ingress::Admitted;
 use super::intake::{self, Intake};
+use super::journal;
 use super::refusal::Refusal;
 use super::respond;
 use super::tally::{Counted, End};
@@ -126,6 +127,8 @@ impl Gateway {
         let purpose = Purpose::of(admitted.operation);
         let targets = Targets::of(request, &admitted.frontend, purpose)?;
         let received = intake::read(request, payload, admitted, &self.settings).await?;
+        journal::received(admitted, id, &received.body);
+        trace.model(received.facts.model.as_deref());
         trace.route();
         let answer = match admitted.operation {
             Operation::OllamaBlob if request.method() == Method::HEAD => {
