@@ -27,6 +27,7 @@ use super::manage;
 use super::naming;
 use super::patience::Progress;
 use super::refusal::Refusal;
+use crate::listener::Connection;
 use crate::upstream::{BodySourceError, RequestBody};
 
 pub(super) use self::decoding::{ACCEPTED_CODINGS, is_decoded};
@@ -102,6 +103,7 @@ pub(super) async fn read(
         return Ok(whole(Intake::Kept(Bytes::new())));
     }
     let decoding = decoding(request, operation)?;
+    Connection::passed_on(request).await;
     // What is decoded has another length.
     let declared = declared.filter(|_| decoding.is_none());
     let pace = Pace::start(settings.read_timeout);
