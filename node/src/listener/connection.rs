@@ -8,8 +8,9 @@ use std::task::{Poll, Waker};
 use actix_web::HttpRequest;
 
 /// One client connection. Belongs to one thread.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Connection {
+    is_secure: bool,
     /// Requests whose last byte went to the server.
     delivered: Cell<u64>,
     /// Requests whose answer is complete.
@@ -29,6 +30,21 @@ pub struct Answer {
 // === impl Connection ===
 
 impl Connection {
+    pub(super) fn new(is_secure: bool) -> Self {
+        Self {
+            is_secure,
+            delivered: Cell::default(),
+            answered: Cell::default(),
+            reader: RefCell::default(),
+            passing: Cell::default(),
+        }
+    }
+
+    /// Whether the request came over TLS.
+    pub fn is_secure(request: &HttpRequest) -> bool {
+        request.conn_data::<Rc<Self>>().is_some_and(|connection| connection.is_secure)
+    }
+
     /// The answer to this request, from now until it is complete.
     pub fn answer(request: &HttpRequest) -> Answer {
         Answer { connection: request.conn_data::<Rc<Self>>().cloned() }
@@ -98,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_handler_that_is_not_asked_again_is_left_waiting() {
-        let connection = Connection::default();
+        let connection = Connection::new(false);
         let cx = &mut Context::from_waker(Waker::noop());
         assert!(!connection.is_left_waiting());
         let mut waiting = pin!(connection.asked_again());
