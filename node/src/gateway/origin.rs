@@ -214,7 +214,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_text_of_an_address_is_that_of_the_formatter(address in any::<IpAddr>()) {
-            prop_assert_eq!(text(address).as_slice(), address.to_string().as_bytes());
+            prop_assert_eq!(text(address).to_vec(), address.to_string().into_bytes());
         }
 
         #[test]
