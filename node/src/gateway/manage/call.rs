@@ -1,5 +1,6 @@
 //! One call at one backend, on behalf of a client's change of models.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,7 +84,8 @@ impl Call {
     /// Sends it and waits for the head of the answer. `progress` tells whose turn it is while a body streams through.
     pub(super) async fn send(&mut self, progress: Option<&Progress>) -> Result<Response, Failed> {
         let target = self.view.target().map_err(|e| failed(502, format!("it could not be reached: {e}")))?;
-        let sending = self.client.send(target, &self.head, &mut self.body);
+        // Pinned here: passed on by value it would be copied, and held several times.
+        let sending = pin!(self.client.send(target, &self.head, &mut self.body));
         match within_turn(self.first_byte, progress, sending).await {
             Some(Ok(response)) => Ok(response),
             Some(Err(e)) if e.is_connect() => {
