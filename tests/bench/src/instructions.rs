@@ -186,10 +186,10 @@ impl Saved {
             progress(&format!("the saved number is of {}, this one of {rustc}", count.rustc));
         }
         let saved = count.instructions_per_request;
-        let change = 100.0 * (as_f64(measured) / as_f64(saved.max(1)) - 1.0);
-        if change.abs() <= TOLERANCE {
+        if 100.0 * as_f64(measured.abs_diff(saved)) <= TOLERANCE * as_f64(saved) {
             Ok(())
         } else {
+            let change = 100.0 * (as_f64(measured) / as_f64(saved.max(1)) - 1.0);
             Err(InstructionError::Differs { measured, saved, change })
         }
     }
