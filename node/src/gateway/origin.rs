@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use actix_web::HttpRequest;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use ollamaflow_protocol::proxies::TrustedProxies;
+use smallvec::SmallVec;
 
 use super::GatewaySettings;
 use crate::actors::ClientKey;
@@ -59,7 +60,7 @@ impl Origin {
         match named {
             Some((name, value)) if is_secret(name.as_str()) => ClientKey::hidden(value),
             Some((_, value)) => ClientKey::new(value),
-            None => ClientKey::new(text(self.address).as_bytes()),
+            None => ClientKey::new(&text(self.address)),
         }
     }
 }
@@ -71,17 +72,29 @@ pub(super) fn peer(request: &HttpRequest) -> Option<IpAddr> {
 
 /// The text of an address, which each request tells its backend: what a formatter takes for four octets is much of what
 /// the whole head takes.
-pub(super) fn text(address: IpAddr) -> String {
-    let IpAddr::V4(address) = address else { return address.to_string() };
-    let mut text = String::with_capacity("255.255.255.255".len());
+pub(super) fn text(address: IpAddr) -> AddressText {
+    let mut text = AddressText::new();
+    let IpAddr::V4(address) = address else {
+        text.extend_from_slice(address.to_string().as_bytes());
+        return text;
+    };
     for octet in address.octets() {
         if !text.is_empty() {
-            text.push('.');
+            text.push(b'.');
         }
-        text.push_str(itoa::Buffer::new().format(octet));
+        if octet >= 100 {
+            text.push(b'0' + octet / 100);
+        }
+        if octet >= 10 {
+            text.push(b'0' + octet / 10 % 10);
+        }
+        text.push(b'0' + octet % 10);
     }
     text
 }
+
+/// The text of an address; that of nearly all needs no allocation.
+pub(super) type AddressText = SmallVec<[u8; "255.255.255.255".len()]>;
 
 /// The rightmost address that is not trusted: each trusted proxy vouches for the one to its left. What nobody can have
 /// meant ends the walk at the last proxy that was still understood; so does the left end.
@@ -206,7 +219,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_text_of_an_address_is_that_of_the_formatter(address in any::<IpAddr>()) {
-            prop_assert_eq!(text(address), address.to_string());
+            prop_assert_eq!(text(address).to_vec(), address.to_string().into_bytes());
         }
 
         #[test]

@@ -1,5 +1,6 @@
 //! One call at one backend, on behalf of a client's change of models.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,7 +89,8 @@ impl Call {
     pub(super) async fn send(&mut self, progress: Option<&Progress>) -> Result<Response, Failed> {
         let target = self.view.target().map_err(|e| failed(502, format!("it could not be reached: {e}")))?;
         journal::sent(&self.view.config, &self.id, &self.head, &self.body, None);
-        let sending = self.client.send(target, &self.head, &mut self.body);
+        // Pinned here: passed on by value it would be copied, and held several times.
+        let sending = pin!(self.client.send(target, &self.head, &mut self.body));
         match within_turn(self.first_byte, progress, sending).await {
             Some(Ok(mut response)) => {
                 journal::hear(&self.view.config, &self.id, &mut response);
