@@ -21,10 +21,10 @@ fn main() -> ExitCode {
             exit_code(config::check(file, format, &mut out, &mut err))
         }
         Ok(Command::Client { access, task, format }) => {
-            exit_code(client::run(access, task, format, &Screen::of_process(), &mut out, &mut err))
+            exit_code(client::run(access, task, format, Screen::of_process(), &mut out, &mut err))
         }
         Ok(Command::Cluster { access, action, format }) => {
-            exit_code(cluster::run(access, action, format, &Screen::of_process(), &mut out, &mut err))
+            exit_code(cluster::run(access, action, format, Screen::of_process(), &mut out, &mut err))
         }
         Ok(Command::Apply { access, apply, format }) => {
             exit_code(apply::run(access, &apply, format, &mut out, &mut err))

@@ -52,7 +52,7 @@ pub(super) struct Page {
 
 /// Where a command writes, and how.
 pub(super) struct Pen<'a> {
-    pub(super) screen: &'a Screen,
+    pub(super) screen: Screen,
     pub(super) format: AnswerFormat,
     pub(super) output: &'a mut dyn Write,
 }
@@ -62,7 +62,7 @@ pub fn run(
     access: Access,
     task: Task,
     format: AnswerFormat,
-    screen: &Screen,
+    screen: Screen,
     output: &mut dyn Write,
     errors: &mut dyn Write,
 ) -> io::Result<Verdict> {

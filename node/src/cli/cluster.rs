@@ -62,7 +62,7 @@ pub fn run(
     access: Access,
     action: ClusterAction,
     format: AnswerFormat,
-    screen: &Screen,
+    screen: Screen,
     output: &mut dyn Write,
     errors: &mut dyn Write,
 ) -> io::Result<Verdict> {
@@ -75,7 +75,7 @@ async fn perform(
     remote: &Remote,
     action: ClusterAction,
     format: AnswerFormat,
-    screen: &Screen,
+    screen: Screen,
 ) -> Result<String, RemoteError> {
     let call = match &action {
         ClusterAction::Status => Call::get("/v1.0/cluster"),
@@ -127,7 +127,7 @@ async fn perform(
     }
 }
 
-fn in_words(action: &ClusterAction, answer: &Answer, screen: &Screen) -> Result<String, RemoteError> {
+fn in_words(action: &ClusterAction, answer: &Answer, screen: Screen) -> Result<String, RemoteError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Added {

@@ -40,7 +40,7 @@ pub(super) async fn run(access: Access, asked: &Doctor, pen: &mut Pen<'_>) -> Re
     match access.connect() {
         Ok(remote) => look(&remote, asked, is_here, &mut report).await,
         Err(error) => {
-            report.broken("access", &error.to_string(), "give --server and --token, or see docs/cli.md")
+            report.broken("access", &error.to_string(), "give --server and --token, or see docs/cli.md");
         }
     }
     let json = json!({ "Healthy": !report.is_broken(), "Findings": report.json() });

@@ -19,14 +19,14 @@ pub(super) struct Door {
 pub(super) async fn find(remote: &Remote, named: Option<&str>) -> Result<Door, RemoteError> {
     let all: Vec<Frontend> = remote.send(Call::get(Kind::Frontend.list_path())).await?.read()?;
     let authority = remote.client_url().split_once("://").map_or("", |(_, authority)| authority);
-    choose(all, named, authority)
+    choose(&all, named, authority)
 }
 
-fn choose(all: Vec<Frontend>, named: Option<&str>, authority: &str) -> Result<Door, RemoteError> {
-    let mut names: Vec<&str> =
+fn choose(all: &[Frontend], named: Option<&str>, authority: &str) -> Result<Door, RemoteError> {
+    let mut active: Vec<&str> =
         all.iter().filter(|known| known.active).map(|known| known.identifier.as_str()).collect();
-    names.sort_unstable();
-    let listed = printable(&names.join(", "));
+    active.sort_unstable();
+    let listed = printable(&active.join(", "));
     let frontend = match named {
         Some(named) => all.iter().find(|known| known.identifier == named).ok_or_else(|| {
             RemoteError::Missing(format!("there is no frontend {named:?}: it must be one of {listed}"))
@@ -43,7 +43,7 @@ fn choose(all: Vec<Frontend>, named: Option<&str>, authority: &str) -> Result<Do
             "frontend {id} is off: `ollamaflow frontends enable {id}` lets requests in"
         )));
     }
-    let host = host(frontend, &all, authority);
+    let host = host(frontend, all, authority);
     Ok(Door { host, frontend: frontend.clone() })
 }
 
@@ -79,7 +79,7 @@ mod tests {
     }
 
     fn chosen(all: &[Frontend], named: Option<&str>) -> Result<(String, String), String> {
-        let door = choose(all.to_vec(), named, "node1:43411").map_err(|error| error.to_string())?;
+        let door = choose(all, named, "node1:43411").map_err(|error| error.to_string())?;
         Ok((door.frontend.identifier, door.host))
     }
 
@@ -112,7 +112,7 @@ mod tests {
         for taken in ["node1", "*.lan"] {
             let all = [frontend("any", "*"), frontend("own", taken)];
             let authority = if taken == "node1" { "node1:1" } else { "node1.lan" };
-            let door = choose(all.to_vec(), Some("any"), authority).unwrap();
+            let door = choose(&all, Some("any"), authority).unwrap();
             assert_eq!(door.host, "ollamaflow-cli.invalid");
         }
     }

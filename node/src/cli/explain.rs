@@ -28,7 +28,7 @@ pub struct Explain {
 }
 
 /// Asks the node.
-pub(super) async fn page(remote: &Remote, asked: &Explain, screen: &Screen) -> Result<Page, RemoteError> {
+pub(super) async fn page(remote: &Remote, asked: &Explain, screen: Screen) -> Result<Page, RemoteError> {
     let body = match &asked.file {
         Some(file) => files::read(file)?,
         None => chat(asked.model.as_deref(), &asked.prompt).to_string().into_bytes(),
@@ -48,13 +48,13 @@ pub(super) fn chat(model: Option<&str>, prompt: &str) -> Value {
     body
 }
 
-fn text(explained: &Explained, screen: &Screen) -> String {
+fn text(explained: &Explained, screen: Screen) -> String {
     let outcome = match (&explained.chosen, &explained.decision) {
         (Some(chosen), Some(decision)) => format!("goes to {} ({})", printable(chosen), printable(decision)),
         (Some(chosen), None) => format!("goes to {}", printable(chosen)),
         (None, Some(decision)) => printable(decision),
         (None, None) if explained.wait => "waits in the queue for a backend to become free".to_owned(),
-        (None, None) if explained.candidates.iter().any(|member| member.candidate) => {
+        (None, None) if explained.candidates.iter().any(|member| member.is_fit) => {
             "goes to all candidates".to_owned()
         }
         (None, None) => "is refused: no backend can take it".to_owned(),
@@ -93,11 +93,8 @@ fn text(explained: &Explained, screen: &Screen) -> String {
 }
 
 fn row(candidate: &Candidate) -> Vec<Cell> {
-    let is_candidate = if candidate.candidate {
-        Cell::text("yes").tone(Tone::Good)
-    } else {
-        Cell::text("no").tone(Tone::Bad)
-    };
+    let is_candidate =
+        if candidate.is_fit { Cell::text("yes").tone(Tone::Good) } else { Cell::text("no").tone(Tone::Bad) };
     let model = match (candidate.has_model, candidate.loaded) {
         (_, Some(true)) => "in memory",
         (Some(true), _) => "on disk",
@@ -108,12 +105,12 @@ fn row(candidate: &Candidate) -> Vec<Cell> {
     vec![
         Cell::text(&candidate.backend),
         is_candidate,
-        Cell::number(format!("{}/{}", candidate.in_flight, candidate.max_parallel_requests)),
-        Cell::number(candidate.priority),
-        Cell::number(candidate.weight),
+        Cell::number(&format!("{}/{}", candidate.in_flight, candidate.max_parallel_requests)),
+        Cell::number(&candidate.priority),
+        Cell::number(&candidate.weight),
         Cell::text(model),
         Cell::text(&candidate.breaker_state),
-        Cell::number(first),
+        Cell::number(&first),
         Cell::text(candidate.translation.as_deref().filter(|way| *way != "none").unwrap_or("its own")),
         Cell::text(candidate.reason.as_deref().unwrap_or_default()),
     ]
@@ -124,7 +121,7 @@ mod tests {
     use super::*;
 
     fn explained(value: Value) -> String {
-        text(&serde_json::from_value(value).unwrap(), &Screen::none())
+        text(&serde_json::from_value(value).unwrap(), Screen::none())
     }
 
     #[test]

@@ -74,7 +74,7 @@ pub(super) async fn run(
     Ok(Verdict::Good)
 }
 
-async fn list(remote: &Remote, only: Option<&str>, screen: &Screen) -> Result<Page, RemoteError> {
+async fn list(remote: &Remote, only: Option<&str>, screen: Screen) -> Result<Page, RemoteError> {
     let answer = remote.send(Call::get("/v1.0/models")).await?;
     let mut json: Value = answer.read()?;
     if let Some(only) = only {
@@ -100,7 +100,7 @@ fn is_named(name: &str, wanted: &str) -> bool {
 
 async fn remove(remote: &Remote, model: &str, through: &Through) -> Result<Page, RemoteError> {
     let door = door::find(remote, through.frontend.as_deref()).await?;
-    let call = through.narrow(Call::delete("/api/delete")).to_frontend(&door.host);
+    let call = through.narrow(Call::delete("/api/delete")).for_frontend(&door.host);
     let answer = remote.send(call.json(&json!({ "model": model }))).await.map_err(pull::hint)?;
     let places = answer.header("x-ollamaflow-backends").map(printable);
     let told = places.as_deref().map_or_else(String::new, |places| format!(": {places}"));
@@ -108,7 +108,7 @@ async fn remove(remote: &Remote, model: &str, through: &Through) -> Result<Page,
     Ok(Page::done(format!("{model} was removed{told}"), json))
 }
 
-async fn plan(remote: &Remote, only_tell: bool, screen: &Screen) -> Result<Page, RemoteError> {
+async fn plan(remote: &Remote, only_tell: bool, screen: Screen) -> Result<Page, RemoteError> {
     let path = with_query("/v1.0/models/reconcile", &[("plan", switch(only_tell))]);
     let answer = remote.send(Call::post(&path)).await?;
     let planned: Planned = answer.read()?;

@@ -101,7 +101,7 @@ pub struct Change {
 }
 
 /// Carries it out.
-pub(super) async fn page(remote: &Remote, asked: &Objects, screen: &Screen) -> Result<Page, RemoteError> {
+pub(super) async fn page(remote: &Remote, asked: &Objects, screen: Screen) -> Result<Page, RemoteError> {
     let kind = asked.kind;
     match &asked.action {
         ObjectsAction::List => list(remote, kind, screen).await,
@@ -119,7 +119,7 @@ pub(super) async fn page(remote: &Remote, asked: &Objects, screen: &Screen) -> R
     }
 }
 
-async fn list(remote: &Remote, kind: Kind, screen: &Screen) -> Result<Page, RemoteError> {
+async fn list(remote: &Remote, kind: Kind, screen: Screen) -> Result<Page, RemoteError> {
     let answer = remote.send(Call::get(kind.list_path())).await?;
     let text = match kind {
         Kind::Frontend => render::frontends(answer.read()?, screen),
@@ -128,7 +128,7 @@ async fn list(remote: &Remote, kind: Kind, screen: &Screen) -> Result<Page, Remo
     Ok(Page::new(text, answer.read()?))
 }
 
-async fn set(remote: &Remote, kind: Kind, change: &Change, screen: &Screen) -> Result<Page, RemoteError> {
+async fn set(remote: &Remote, kind: Kind, change: &Change, screen: Screen) -> Result<Page, RemoteError> {
     let mut wanted = match &change.file {
         Some(file) => read_object(file)?,
         None => Map::new(),
@@ -155,24 +155,19 @@ async fn set(remote: &Remote, kind: Kind, change: &Change, screen: &Screen) -> R
     let answer = remote.send(call.json(&Value::Object(wanted.clone()))).await;
     let answer = answer.map_err(|error| conflict(error, kind, change))?;
     let after: Map<String, Value> = answer.read()?;
-    Ok(Page::new(told(kind, change, &answer, (&before, &after, &wanted), screen), Value::Object(after)))
+    let states = render::States { before: &before, after: &after, wanted: &wanted };
+    Ok(Page::new(told(kind, change, &answer, states, screen), Value::Object(after)))
 }
 
 /// What became of the object, and what of its properties.
-fn told(
-    kind: Kind,
-    change: &Change,
-    answer: &Answer,
-    (before, after, wanted): (&Map<String, Value>, &Map<String, Value>, &Map<String, Value>),
-    screen: &Screen,
-) -> String {
+fn told(kind: Kind, change: &Change, answer: &Answer, states: render::States<'_>, screen: Screen) -> String {
     let named = format!("{} {}", kind.name(), change.id);
     if change.create {
         let made =
             if change.dry_run { "would be created (dry run: nothing was written)" } else { "was created" };
         return format!("{named} {made}");
     }
-    let changes = render::changes(before, after, wanted, screen);
+    let changes = render::changes(states, screen);
     let revision = answer.etag.as_deref().unwrap_or_default().trim_matches('"').to_owned();
     match (changes, change.dry_run) {
         (None, _) => format!("{named} is so already (revision {revision}): nothing was changed"),

@@ -219,7 +219,7 @@ impl Call {
     }
 
     /// A request of the API of clients, to the frontend that answers to `host`.
-    pub(super) fn to_frontend(self, host: &str) -> Self {
+    pub(super) fn for_frontend(self, host: &str) -> Self {
         Self { audience: Audience::Clients, ..self.header("host", host) }
     }
 

@@ -60,7 +60,7 @@ impl Screen {
     }
 
     /// The text in that colour, if there are colours.
-    pub(super) fn paint(&self, tone: Tone, text: &str) -> String {
+    pub(super) fn paint(self, tone: Tone, text: &str) -> String {
         let code = match tone {
             Tone::Good => "32",
             Tone::Doubtful => "33",

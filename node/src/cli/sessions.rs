@@ -22,7 +22,7 @@ pub struct SessionsAction {
 pub(super) async fn page(
     remote: &Remote,
     action: &SessionsAction,
-    screen: &Screen,
+    screen: Screen,
 ) -> Result<Page, RemoteError> {
     let path = with_query("/v1.0/sessions", &[("frontend", action.frontend.clone())]);
     if action.clear {

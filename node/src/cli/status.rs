@@ -10,7 +10,7 @@ use super::wire::{Backend, Frontend, Models};
 use crate::cluster::Status;
 
 /// Asks the node for all of it.
-pub(super) async fn page(remote: &Remote, screen: &Screen) -> Result<Page, RemoteError> {
+pub(super) async fn page(remote: &Remote, screen: Screen) -> Result<Page, RemoteError> {
     let cluster = remote.send(Call::get("/v1.0/cluster")).await?;
     let backends = remote.send(Call::get(Kind::Backend.list_path())).await?;
     let frontends = remote.send(Call::get(Kind::Frontend.list_path())).await?;
@@ -49,7 +49,7 @@ struct Seen<'a> {
     frontends: Vec<Frontend>,
     models: Models,
     reasons: &'a [String],
-    screen: &'a Screen,
+    screen: Screen,
 }
 
 /// Why the node is not ready; nothing if it is.

@@ -47,7 +47,7 @@ impl Cell {
     }
 
     /// Aligned to the right.
-    pub(super) fn number(number: impl ToString) -> Self {
+    pub(super) fn number(number: &impl ToString) -> Self {
         Self { is_number: true, ..Self::text(&number.to_string()) }
     }
 
@@ -77,7 +77,7 @@ impl Table {
     }
 
     /// The lines, without a line break at the end.
-    pub(super) fn draw(&self, screen: &Screen) -> String {
+    pub(super) fn draw(&self, screen: Screen) -> String {
         let mut drawn = comfy_table::Table::new();
         drawn.load_style(NOTHING).set_truncation_indicator(CUT);
         if let Some(width) = screen.width {
@@ -158,15 +158,15 @@ mod tests {
 
     fn table() -> Table {
         let mut table = Table::new(&["ID", "BUSY", "NOTE"]);
-        table.row(vec![Cell::text("b1"), Cell::number(3), Cell::text("a long sentence about it")]);
-        table.row(vec![Cell::text("gpu-12"), Cell::number(12), Cell::text("").tone(Tone::Bad)]);
+        table.row(vec![Cell::text("b1"), Cell::number(&3), Cell::text("a long sentence about it")]);
+        table.row(vec![Cell::text("gpu-12"), Cell::number(&12), Cell::text("").tone(Tone::Bad)]);
         table
     }
 
     #[test]
     fn columns_are_as_wide_as_they_must_be() {
         assert_eq!(
-            table().draw(&Screen::none()),
+            table().draw(Screen::none()),
             "ID      BUSY  NOTE\nb1         3  a long sentence about it\ngpu-12    12  -"
         );
     }
@@ -174,19 +174,19 @@ mod tests {
     #[test]
     fn no_line_is_wider_than_the_terminal_and_none_is_broken() {
         for width in [20_u16, 24, 30, 80] {
-            let drawn = table().draw(&Screen { width: Some(width), ..Screen::none() });
+            let drawn = table().draw(Screen { width: Some(width), ..Screen::none() });
             assert_eq!(drawn.lines().count(), 3, "{drawn}");
             let widest = drawn.lines().map(|line| line.chars().count()).max().unwrap();
             assert!(widest <= usize::from(width), "{width}:\n{drawn}");
         }
-        let narrow = table().draw(&Screen { width: Some(24), ..Screen::none() });
+        let narrow = table().draw(Screen { width: Some(24), ..Screen::none() });
         assert!(narrow.contains(CUT), "{narrow}");
     }
 
     #[test]
     fn a_narrow_terminal_does_without_what_matters_least() {
         let table = table().may_lack(&["BUSY", "ID"]);
-        let drawn = |width| table.draw(&Screen { width: Some(width), ..Screen::none() });
+        let drawn = |width| table.draw(Screen { width: Some(width), ..Screen::none() });
         assert_eq!(drawn(40).lines().next(), Some("ID      BUSY  NOTE"));
         assert_eq!(drawn(22).lines().nth(1), Some("b1      a long senten…"), "{}", drawn(22));
         assert!(drawn(12).starts_with("NOTE"), "{}", drawn(12));
@@ -194,8 +194,8 @@ mod tests {
 
     #[test]
     fn colours_are_there_only_if_they_are_wanted() {
-        assert!(!table().draw(&Screen::none()).contains('\u{1b}'));
-        assert!(table().draw(&Screen { has_colour: true, ..Screen::none() }).contains("\u{1b}["));
+        assert!(!table().draw(Screen::none()).contains('\u{1b}'));
+        assert!(table().draw(Screen { has_colour: true, ..Screen::none() }).contains("\u{1b}["));
     }
 
     #[test]

@@ -46,12 +46,12 @@ pub(super) async fn run(remote: &Remote, asked: &Top, pen: &mut Pen<'_>) -> Resu
         pen.page(&Page::new(frame.text(pen.screen), frame.json()))?;
         return Ok(Verdict::Good);
     }
-    let window = Window::open(pen.output)?;
+    let window = Window::open(pen.screen, pen.output)?;
     let mut now = None;
     let mut trouble = None;
     loop {
         let shown = now.as_ref().unwrap_or(&before);
-        let text = Frame::new(remote.url(), &before, shown).text(&window.screen(*pen.screen));
+        let text = Frame::new(remote.url(), &before, shown).text(window.screen());
         window.show(pen.output, &text, trouble.as_deref())?;
         match window.wait(asked.interval).await? {
             Event::Leave => break,

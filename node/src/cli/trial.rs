@@ -67,7 +67,7 @@ pub(super) async fn run(remote: &Remote, asked: &Trial, pen: &mut Pen<'_>) -> Re
     if let Some(max) = asked.max_tokens {
         body["options"] = json!({ "num_predict": max });
     }
-    let mut call = Call::post("/api/chat").to_frontend(&door.host).json(&body);
+    let mut call = Call::post("/api/chat").for_frontend(&door.host).json(&body);
     if !asked.labels.is_empty() {
         call = call.header("x-ollamaflow-label", &asked.labels.join(","));
     }
@@ -79,9 +79,10 @@ pub(super) async fn run(remote: &Remote, asked: &Trial, pen: &mut Pen<'_>) -> Re
         writeln!(pen.output, "\n")?;
     }
     outcome?;
-    match pen.is_json() {
-        true => writeln!(pen.output, "{:#}", tally.json())?,
-        false => writeln!(pen.output, "{}", tally.text(pen.screen))?,
+    if pen.is_json() {
+        writeln!(pen.output, "{:#}", tally.json())?;
+    } else {
+        writeln!(pen.output, "{}", tally.text(pen.screen))?;
     }
     Ok(Verdict::Good)
 }

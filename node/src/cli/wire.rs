@@ -144,7 +144,8 @@ pub(super) struct Explained {
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct Candidate {
     pub(super) backend: String,
-    pub(super) candidate: bool,
+    #[serde(rename = "Candidate")]
+    pub(super) is_fit: bool,
     pub(super) reason: Option<String>,
     pub(super) in_flight: u32,
     pub(super) max_parallel_requests: u32,

@@ -8,7 +8,7 @@ use crate::cli::table::{Cell, Table};
 use crate::cluster::{MemberStatus, Role, Status};
 
 /// The node, what it has applied, and the members.
-pub(super) fn status(status: &Status, screen: &Screen) -> String {
+pub(super) fn status(status: &Status, screen: Screen) -> String {
     let missing = || "none".to_owned();
     let named = |id: Option<NodeId>| id.map_or_else(missing, |id| name(id, &status.members));
     let node = match (status.node_id, &status.address) {
@@ -48,7 +48,7 @@ pub(super) fn status(status: &Status, screen: &Screen) -> String {
 }
 
 /// A table of the members; the last line has no line break.
-pub(super) fn members(members: &[MemberStatus], screen: &Screen) -> String {
+pub(super) fn members(members: &[MemberStatus], screen: Screen) -> String {
     let mut table = Table::new(&["NODE", "ADDRESS", "ROLE", "LAG"]);
     for member in members {
         let role = match (member.is_leader, member.is_voter) {
@@ -140,19 +140,19 @@ mod tests {
     #[test]
     fn members_stand_in_columns() {
         assert_eq!(
-            members(&three(), &Screen::none()),
+            members(&three(), Screen::none()),
             "NODE  ADDRESS              ROLE     LAG\n\
              1     node1:43412          leader   0\n\
              12 *  a-longer-name:43412  voter    -\n\
              3     node3:43412          learner  7\n\
              * the node that answers"
         );
-        assert_eq!(members(&[], &Screen::none()), "NODE  ADDRESS  ROLE  LAG");
+        assert_eq!(members(&[], Screen::none()), "NODE  ADDRESS  ROLE  LAG");
     }
 
     #[test]
     fn the_status_of_a_follower_names_the_leader() {
-        let text = status(&healthy(), &Screen::none());
+        let text = status(&healthy(), Screen::none());
         let start = "cluster   c1\n\
                      node      12 (a-longer-name:43412), follows\n\
                      leader    1 (node1:43412)\n\
@@ -179,7 +179,7 @@ mod tests {
             members: Vec::new(),
             ..healthy()
         };
-        let text = status(&lost, &Screen::none());
+        let text = status(&lost, Screen::none());
         for line in [
             "cluster   none",
             "node      none, waits for a cluster",
@@ -190,6 +190,6 @@ mod tests {
             assert!(text.lines().any(|known| known == line), "{line} is not in\n{text}");
         }
         let leader = Status { role: Role::Leader, quorum_ack_millis: Some(12), ..healthy() };
-        assert!(status(&leader, &Screen::none()).contains("quorum    yes, confirmed 12 ms ago"));
+        assert!(status(&leader, Screen::none()).contains("quorum    yes, confirmed 12 ms ago"));
     }
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::cli::remote::tests::{Node, Printed, printed};
 
 fn ran(node: &Node, action: ClusterAction, format: AnswerFormat) -> Printed {
-    printed(|output, errors| run(node.access(), action, format, &Screen::none(), output, errors))
+    printed(|output, errors| run(node.access(), action, format, Screen::none(), output, errors))
 }
 
 /// What the command asked a node that answers with `body`, and what it printed.

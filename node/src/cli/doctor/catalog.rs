@@ -87,7 +87,7 @@ mod tests {
     fn told(frontends: &[Frontend], backends: &[Backend]) -> String {
         let mut report = Report::default();
         check_frontends(frontends, backends, &mut report);
-        report.text(&Screen::none())
+        report.text(Screen::none())
     }
 
     fn frontend(backends: &[&str]) -> Frontend {
@@ -125,7 +125,7 @@ mod tests {
         .unwrap();
         let mut report = Report::default();
         check_models(&models, &mut report);
-        let text = report.text(&Screen::none());
+        let text = report.text(Screen::none());
         assert!(text.contains("model m  not as wanted at b: the disk is full"), "{text}");
     }
 }

@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(existing(&later).as_deref(), Some(directory.path()));
         let mut report = Report::default();
         check_disk(&later, &mut report);
-        assert!(report.text(&Screen::none()).contains("free for"));
+        assert!(report.text(Screen::none()).contains("free for"));
     }
 
     #[test]
@@ -184,7 +184,7 @@ mod tests {
             std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
             let mut report = Report::default();
             check_private("settings", &file, &mut report);
-            assert_eq!(report.text(&Screen::none()).contains("chmod 600"), told, "{mode:o}");
+            assert_eq!(report.text(Screen::none()).contains("chmod 600"), told, "{mode:o}");
         }
     }
 }

@@ -176,11 +176,11 @@ mod tests {
         for (here, mark) in [(at(0), "ok"), (at(2), "ok"), (at(5), "warn"), (at(3_600), "FAIL")] {
             let mut report = Report::default();
             check_clock("node a", date, here, &mut report);
-            let text = report.text(&Screen::none());
+            let text = report.text(Screen::none());
             assert!(text.starts_with(mark), "{text}");
         }
         let mut report = Report::default();
         check_clock("node a", None, at(0), &mut report);
-        assert!(report.text(&Screen::none()).starts_with("skip"));
+        assert!(report.text(Screen::none()).starts_with("skip"));
     }
 }

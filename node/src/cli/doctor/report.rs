@@ -76,7 +76,7 @@ impl Report {
     }
 
     /// A line for each finding, one more with what to do, and the sum.
-    pub(super) fn text(&self, screen: &Screen) -> String {
+    pub(super) fn text(&self, screen: Screen) -> String {
         let width = self.0.iter().map(|finding| finding.subject.chars().count()).max().unwrap_or_default();
         let mut lines = Vec::new();
         for Finding { level, subject, text, mend } in &self.0 {
@@ -140,11 +140,11 @@ mod tests {
         report.fine("disk", "90 GB free");
         report.doubtful("clock", "3 s off", "set the clock");
         assert!(!report.is_broken());
-        assert!(report.text(&Screen::none()).ends_with("nothing is broken, 1 to look at"));
+        assert!(report.text(Screen::none()).ends_with("nothing is broken, 1 to look at"));
         report.broken("backend b1", "nobody\u{1b} listens", "start it");
         report.skip("x", "not here");
         assert_eq!(
-            report.text(&Screen::none()),
+            report.text(Screen::none()),
             "ok    disk        90 GB free\n\
              warn  clock       3 s off\n\
              \x20                 -> set the clock\n\

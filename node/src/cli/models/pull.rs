@@ -72,7 +72,7 @@ pub(super) async fn run(
     pen: &mut Pen<'_>,
 ) -> Result<Verdict, RemoteError> {
     let door = door::find(remote, through.frontend.as_deref()).await?;
-    let call = through.narrow(Call::post("/api/pull")).to_frontend(&door.host);
+    let call = through.narrow(Call::post("/api/pull")).for_frontend(&door.host);
     let call = call.json(&json!({ "model": model, "stream": true }));
     let mut lines = remote.stream(call, PATIENCE).await.map_err(hint)?;
     let places = lines.header("x-ollamaflow-backends").map(printable);

@@ -11,7 +11,7 @@ use crate::cli::wire::{Models, Place, Roll, RollStep};
 const DIGEST: usize = 12;
 
 /// A line for each model at each backend that has it or should not be without a word about it, and what is being rolled.
-pub(super) fn models(models: &Models, screen: &Screen) -> String {
+pub(super) fn models(models: &Models, screen: Screen) -> String {
     let mut table = Table::new(&["MODEL", "BACKEND", "WHERE", "SIZE", "ID", "WANTED", "WHY NOT AS WANTED"])
         .may_lack(&["ID", "SIZE", "WANTED"]);
     for model in &models.models {
@@ -63,7 +63,7 @@ fn row(model: &str, place: &Place) -> Vec<Cell> {
         Cell::text(model),
         Cell::text(&place.backend),
         Cell::text(&whereabouts).tone(tone),
-        Cell::number(place.size.map(size).unwrap_or_default()),
+        Cell::number(&place.size.map(size).unwrap_or_default()),
         digest,
         Cell::text(&wanted.join(",")),
         Cell::text(&reason),
@@ -115,12 +115,12 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(
-            models(&read, &Screen::none()),
+            models(&read, Screen::none()),
             "MODEL  BACKEND  WHERE           SIZE  ID            WANTED    WHY NOT AS WANTED\n\
              m:1    b1       in memory     5.0 MB  0123456789ab  required  -\n\
              m:1    b3       absent             -  -             required  missing, cannot pull\n\
              m:1    b4       pulling 40 %       -  -             -         -\n\nroll of m:1: b1 Draining"
         );
-        assert_eq!(models(&Models::default(), &Screen::none()), "no backend has a model");
+        assert_eq!(models(&Models::default(), Screen::none()), "no backend has a model");
     }
 }

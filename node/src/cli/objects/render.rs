@@ -23,7 +23,7 @@ const SET_BY_NODE: [&str; 8] = [
 ];
 
 /// All backends, by name.
-pub(in crate::cli) fn backends(mut backends: Vec<Backend>, screen: &Screen) -> String {
+pub(in crate::cli) fn backends(mut backends: Vec<Backend>, screen: Screen) -> String {
     backends.sort_by(|one, other| one.identifier.cmp(&other.identifier));
     let mut table =
         Table::new(&["BACKEND", "ADDRESS", "API", "STATE", "HEALTH", "BUSY", "PRIO", "WEIGHT", "LABELS"])
@@ -41,9 +41,9 @@ pub(in crate::cli) fn backends(mut backends: Vec<Backend>, screen: &Screen) -> S
             Cell::text(&backend.api_format),
             Cell::text(&backend.state).tone(state),
             Cell::text(&health).tone(tone),
-            Cell::number(format!("{}/{}", backend.active_requests, backend.max_parallel_requests)),
-            Cell::number(backend.priority),
-            Cell::number(backend.weight),
+            Cell::number(&format!("{}/{}", backend.active_requests, backend.max_parallel_requests)),
+            Cell::number(&backend.priority),
+            Cell::number(&backend.weight),
             Cell::text(&backend.labels.join(",")),
         ]);
     }
@@ -73,7 +73,7 @@ fn span(text: &str) -> &str {
 }
 
 /// All frontends, by name.
-pub(in crate::cli) fn frontends(mut frontends: Vec<Frontend>, screen: &Screen) -> String {
+pub(in crate::cli) fn frontends(mut frontends: Vec<Frontend>, screen: Screen) -> String {
     frontends.sort_by(|one, other| one.identifier.cmp(&other.identifier));
     let mut table =
         Table::new(&["FRONTEND", "HOST", "STATE", "POLICY", "BACKENDS", "DEFAULT MODEL", "REQUIRED"])
@@ -105,13 +105,17 @@ pub(super) fn properties(object: &Map<String, Value>) -> String {
     lines.map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
+/// An object before and after a change, and what was asked for.
+#[derive(Clone, Copy)]
+pub(super) struct States<'a> {
+    pub(super) before: &'a Map<String, Value>,
+    pub(super) after: &'a Map<String, Value>,
+    pub(super) wanted: &'a Map<String, Value>,
+}
+
 /// What a change came to; none if all is as it was.
-pub(super) fn changes(
-    before: &Map<String, Value>,
-    after: &Map<String, Value>,
-    wanted: &Map<String, Value>,
-    screen: &Screen,
-) -> Option<String> {
+pub(super) fn changes(states: States<'_>, screen: Screen) -> Option<String> {
+    let States { before, after, wanted } = states;
     let mut table = Table::new(&["PROPERTY", "BEFORE", "AFTER"]);
     for (name, now) in after.iter().filter(|(name, _)| !SET_BY_NODE.contains(&name.as_str())) {
         let then = before.get(name).unwrap_or(&Value::Null);
@@ -170,7 +174,7 @@ mod tests {
                     "MaxParallelRequests": 4, "Weight": 1, "Labels": ["a", "b"]
                 })),
             ],
-            &Screen::none(),
+            Screen::none(),
         );
         assert_eq!(
             drawn,
@@ -178,7 +182,7 @@ mod tests {
              b1       gpu:1    Ollama  Active    up 1.02:03:04   3/4     0       1  a,b\n\
              b2       [::1]:2  OpenAI  Disabled  not probed      0/0     0       0  -"
         );
-        assert_eq!(backends(Vec::new(), &Screen::none()), "there are no backends");
+        assert_eq!(backends(Vec::new(), Screen::none()), "there are no backends");
     }
 
     #[test]
@@ -188,7 +192,7 @@ mod tests {
             vec![read(
                 json!({ "Identifier": "f", "Hostname": "*", "LoadBalancing": "RoundRobin", "Active": true }),
             )],
-            &Screen::none(),
+            Screen::none(),
         );
         let expected = "FRONTEND  HOST  STATE   POLICY      BACKENDS  DEFAULT MODEL  REQUIRED\n\
                         f         *     Active  RoundRobin  none      -              -";
@@ -208,10 +212,11 @@ mod tests {
         let after = object(&json!({ "Weight": 2, "BearerToken": SECRET, "Port": 1, "Revision": 2 }));
         let wanted = object(&json!({ "weight": 2, "bearertoken": "hunter2" }));
         assert_eq!(
-            changes(&before, &after, &wanted, &Screen::none()).unwrap(),
+            changes(States { before: &before, after: &after, wanted: &wanted }, Screen::none()).unwrap(),
             "PROPERTY     BEFORE    AFTER\nWeight       1         2\nBearerToken  ********  ********"
         );
         let same = object(&json!({ "BearerToken": SECRET, "Port": 1 }));
-        assert_eq!(changes(&before, &before, &same, &Screen::none()), None);
+        let unchanged = States { before: &before, after: &before, wanted: &same };
+        assert_eq!(changes(unchanged, Screen::none()), None);
     }
 }

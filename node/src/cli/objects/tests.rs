@@ -11,7 +11,7 @@ use crate::cli::{Screen, Verdict};
 
 fn ran(node: &Node, kind: Kind, action: ObjectsAction, format: AnswerFormat) -> Printed {
     let task = Task::Objects(Objects { kind, action });
-    printed(|output, errors| client::run(node.access(), task, format, &Screen::none(), output, errors))
+    printed(|output, errors| client::run(node.access(), task, format, Screen::none(), output, errors))
 }
 
 fn lines(node: &Node) -> Vec<String> {

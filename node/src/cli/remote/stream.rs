@@ -53,7 +53,7 @@ impl Lines {
             let next = actix_web::rt::time::timeout(SILENCE, self.response.next()).await.map_err(silent)?;
             match next {
                 Some(piece) => {
-                    self.held.extend_from_slice(&piece.map_err(|error| broken(&self.url, &error))?)
+                    self.held.extend_from_slice(&piece.map_err(|error| broken(&self.url, &error))?);
                 }
                 None => self.is_ended = true,
             }

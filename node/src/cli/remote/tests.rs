@@ -194,7 +194,7 @@ fn a_node_that_is_not_there_is_named() {
 #[test]
 fn a_call_of_a_client_carries_no_admin_token() {
     let node = Node::start(|_| HttpResponse::Ok().body("{}"));
-    sent(&node.url, Call::post("/api/chat").to_frontend("llm.lan")).unwrap();
+    sent(&node.url, Call::post("/api/chat").for_frontend("llm.lan")).unwrap();
     let [seen] = &node.seen()[..] else { panic!("one request") };
     assert_eq!((seen.header("authorization"), seen.header("host")), (None, Some("llm.lan")));
 }

@@ -73,7 +73,7 @@ impl<'a> Frame<'a> {
         })
     }
 
-    pub(super) fn text(&self, screen: &Screen) -> String {
+    pub(super) fn text(&self, screen: Screen) -> String {
         let cluster = &self.now.cluster;
         let id = cluster.node_id.map_or_else(|| "-".to_owned(), |id| id.to_string());
         let leader = cluster.leader.map_or_else(|| "none".to_owned(), |id| id.to_string());
@@ -115,7 +115,7 @@ impl<'a> Frame<'a> {
         backends
     }
 
-    fn table(&self, screen: &Screen) -> String {
+    fn table(&self, screen: Screen) -> String {
         let mut table = Table::new(&["BACKEND", "STATE", "HEALTH", "BUSY", "", "ADDRESS"])
             .may_lack(&["ADDRESS", "", "STATE"]);
         for backend in self.sorted() {
@@ -125,7 +125,7 @@ impl<'a> Frame<'a> {
                 Cell::text(&backend.identifier),
                 Cell::text(&backend.state),
                 Cell::text(&health).tone(tone),
-                Cell::number(format!("{}/{}", backend.active_requests, backend.max_parallel_requests)),
+                Cell::number(&format!("{}/{}", backend.active_requests, backend.max_parallel_requests)),
                 Cell::text(&bar).tone(load),
                 Cell::text(&backend.address()),
             ]);
@@ -205,7 +205,7 @@ mod tests {
         let (before, now) = (sample(begin, 10), sample(begin + Duration::from_secs(2), 30));
         let frame = Frame::new("http://a:1", &before, &now);
         assert_eq!(
-            frame.text(&Screen::none()),
+            frame.text(Screen::none()),
             "node 1 at http://a:1  leader 1 of 1  quorum  revision 5\n\
              requests  ok 10.0/s  in flight 2\n\
              tokens    none\n\

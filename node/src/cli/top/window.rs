@@ -31,14 +31,15 @@ pub(super) enum Event {
 /// An open window. It is closed on drop too, so that an error leaves a terminal that can be used.
 pub(super) struct Window {
     is_open: bool,
+    screen: Screen,
 }
 
 // === Window ===
 
 impl Window {
-    pub(super) fn open(output: &mut dyn Write) -> io::Result<Self> {
+    pub(super) fn open(screen: Screen, output: &mut dyn Write) -> io::Result<Self> {
         enable_raw_mode()?;
-        let window = Self { is_open: true };
+        let window = Self { is_open: true, screen };
         let mut text = Vec::new();
         queue!(text, EnterAlternateScreen, Hide)?;
         draw(output, &text)?;
@@ -46,14 +47,15 @@ impl Window {
     }
 
     /// As wide as it is now.
-    pub(super) fn screen(&self, screen: Screen) -> Screen {
+    pub(super) fn screen(&self) -> Screen {
+        let screen = self.screen;
         let width = terminal::size().map(|(width, _)| width).ok();
         Screen { width: width.or(screen.width), ..screen }
     }
 
     /// Draws over what is there. Lines that do not fit are left out; the last one is for what is wrong and for the keys.
     pub(super) fn show(&self, output: &mut dyn Write, text: &str, trouble: Option<&str>) -> io::Result<()> {
-        let (width, height) = terminal::size()?;
+        let (_, height) = terminal::size()?;
         let room = usize::from(height.saturating_sub(1));
         let mut drawn = Vec::new();
         queue!(drawn, MoveTo(0, 0))?;
@@ -62,7 +64,7 @@ impl Window {
         }
         let last = trouble.map_or_else(|| "q leaves".to_owned(), |trouble| format!("{trouble}  (q leaves)"));
         queue!(drawn, Clear(ClearType::FromCursorDown), MoveTo(0, height.saturating_sub(1)))?;
-        queue!(drawn, Print(cut(&last, Some(width))))?;
+        queue!(drawn, Print(cut(&last, self.screen().width)))?;
         draw(output, &drawn)
     }
 

@@ -129,7 +129,7 @@ impl Tally {
         })
     }
 
-    pub(super) fn text(&self, screen: &Screen) -> String {
+    pub(super) fn text(&self, screen: Screen) -> String {
         let unknown = || "not told".to_owned();
         let seconds = |time: Option<Duration>| time.map_or_else(unknown, shown);
         let backend = self.route.backend.clone().unwrap_or_else(unknown);
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn people_read_it_in_four_lines() {
         assert_eq!(
-            measured(None).text(&Screen::none()),
+            measured(None).text(Screen::none()),
             "backend      b1 (2 attempts, RoundRobin)\n\
              model        m\n\
              first token  100 ms, 40 ms of it in the queue\n\
@@ -225,6 +225,6 @@ mod tests {
     fn an_answer_without_words_has_no_speed() {
         let tally = Tally::new(Route::default(), Instant::now());
         assert_eq!(tally.json()["TokensPerSecond"], json!(null));
-        assert!(tally.text(&Screen::none()).contains("first token  not told"));
+        assert!(tally.text(Screen::none()).contains("first token  not told"));
     }
 }
