@@ -271,8 +271,9 @@ impl Remote {
 
     /// Makes the call. Any status but success is an error with the sentence of the node.
     pub(super) async fn send(&self, call: Call) -> Result<Answer, RemoteError> {
+        let audience = call.audience;
         let answer = self.ask(call).await?;
-        if answer.status.is_success() { Ok(answer) } else { Err(answer.refusal()) }
+        if answer.status.is_success() { Ok(answer) } else { Err(answer.refusal(audience)) }
     }
 
     /// Makes the call, whatever the status.
@@ -284,13 +285,13 @@ impl Remote {
 
     /// Makes the call and gives the lines of the answer as they come. The head may take `patience`.
     pub(super) async fn stream(&self, call: Call, patience: Duration) -> Result<Lines, RemoteError> {
-        let url = self.url_for(&call).to_owned();
+        let (url, audience) = (self.url_for(&call).to_owned(), call.audience);
         let head = async {
             let response = self.begin(call, &url).await?;
             if response.status().is_success() {
                 return Ok(Lines::new(response, url.clone()));
             }
-            Err(collect(response, &url).await?.refusal())
+            Err(collect(response, &url).await?.refusal(audience))
         };
         let answer = actix_web::rt::time::timeout(patience, head).await;
         answer.unwrap_or_else(|_| Err(RemoteError::Silent { url: url.clone(), seconds: patience.as_secs() }))
@@ -387,8 +388,18 @@ impl Answer {
     }
 
     /// The sentence of whoever refused, or one on the status where there is none.
-    fn refusal(&self) -> RemoteError {
+    fn refusal(&self, audience: Audience) -> RemoteError {
         let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        // No API of clients has errors of this shape.
+        if audience == Audience::Clients
+            && self.status == StatusCode::NOT_FOUND
+            && body.get("Message").is_some()
+        {
+            return RemoteError::Failed(format!(
+                "{} has the admin API alone: name the URL where clients are served by --client-url",
+                self.url
+            ));
+        }
         let message = sentence(&body).map(printable);
         let message = message.unwrap_or_else(|| {
             format!("{} answered {}, and not as a node does: is it one?", self.url, self.status)

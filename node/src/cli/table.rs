@@ -18,7 +18,7 @@ const NO_BREAK: char = '\u{1}';
 const GAP: u16 = 2;
 
 /// No column is cut to less than that; rather another one is left out.
-const LEAST: u16 = 10;
+const LEAST: u16 = 16;
 
 /// One cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -188,7 +188,7 @@ mod tests {
         let table = table().may_lack(&["BUSY", "ID"]);
         let drawn = |width| table.draw(Screen { width: Some(width), ..Screen::none() });
         assert_eq!(drawn(40).lines().next(), Some("ID      BUSY  NOTE"));
-        assert_eq!(drawn(22).lines().nth(1), Some("b1      a long senten…"), "{}", drawn(22));
+        assert_eq!(drawn(26).lines().nth(1), Some("b1      a long sentence a…"), "{}", drawn(26));
         assert!(drawn(12).starts_with("NOTE"), "{}", drawn(12));
     }
 

@@ -1,6 +1,8 @@
 //! `try`: a prompt through a frontend.
 
 use ollamaflow_tests::client::Request;
+use ollamaflow_tests::node::Node;
+use ollamaflow_tests::objects::{backend, frontend};
 use ollamaflow_tests::setup::Setup;
 use ollamaflow_tests::simulated::{Fault, SimConfig, SimulatedBackend};
 use serde_json::json;
@@ -92,4 +94,32 @@ async fn each_frontend_is_reached_by_its_own_host_name() {
         (served("f").await, served("lan").await, served("own").await),
         (json!("b1"), json!("b2"), json!("b2"))
     );
+}
+
+#[tokio::test]
+async fn where_the_admin_api_has_an_address_of_its_own_clients_are_named_beside_it() {
+    let engine = engine();
+    let settings = json!({ "Admin": { "Listen": "127.0.0.1:0" } });
+    let node = Node::builder()
+        .frontend(frontend("f").backends(["b1"]))
+        .backend(backend("b1", &engine))
+        .settings(&settings)
+        .start()
+        .await;
+    let admins = ollamaflow_tests::wait::until_some("the admin address is told", || {
+        let logs = node.logs();
+        let line = logs[..logs.rfind('\n')?].lines().find_map(|line| line.strip_prefix("admin API on "))?;
+        Some(line.to_owned())
+    });
+    let operator = Operator::of(&node).env("OLLAMAFLOW_SERVER", &admins.await);
+    ollamaflow_tests::wait::until_answered("the backend is healthy", async || {
+        match operator.done("backends list").await {
+            list if list.contains("up 00:") => Ok(()),
+            list => Err(list),
+        }
+    })
+    .await;
+    let error = operator.fails("try x --model m", 1).await;
+    assert!(error.contains("--client-url"), "{error}");
+    assert_eq!(operator.json(&format!("try x --model m --client-url {}", node.url())).await["Backend"], "b1");
 }

@@ -4,6 +4,7 @@
 //! and with `--json` the lines of the stream as they came.
 
 use std::collections::{HashMap, HashSet};
+use std::io::Write as _;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -91,12 +92,17 @@ pub(super) async fn run(
         let line: Line = serde_json::from_value(value).unwrap_or_default();
         is_done = line.status == "success";
         match &mut bars {
+            // Said below, in more words.
+            _ if is_done => {}
             Some(bars) => bars.show(&line),
             None if !pen.is_json() => told.tell(&line, pen)?,
             None => {}
         }
     }
-    drop(bars);
+    if bars.take().is_some() {
+        // The bars end at the right edge of their last line.
+        let _ = writeln!(std::io::stderr());
+    }
     if !is_done {
         return Err(RemoteError::Failed(format!(
             "the pull of {model} was cut off: `models list` shows how far it is, and a second pull goes on"
