@@ -21,7 +21,8 @@ use actix::prelude::*;
 use arc_swap::ArcSwapOption;
 
 pub use self::backend::{
-    BackendHandle, BackendView, Busy, HealthView, Outcome, Permit, ProbeSettings, RunnerNeed, control_request,
+    BackendHandle, BackendView, Busy, HealthView, Outcome, Permit, ProbeSettings, RunnerNeed, check_tls,
+    control_request,
 };
 pub use self::directory::Directory;
 pub use self::frontend::{

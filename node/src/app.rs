@@ -1,7 +1,7 @@
 //! The composition root: builds every part in the order of the layers, connects them, and runs the node.
 
+mod certificates;
 mod clustering;
-mod hangup;
 mod listen;
 mod stop;
 
@@ -21,9 +21,9 @@ use crate::admin::{self, AdminState, Authority, Readiness};
 use crate::catalog::CatalogPublisher;
 use crate::cluster::{PeerTlsError, SecretError, StartError};
 use crate::gateway::{self, Closing, Gateway, GatewaySettings, Shared};
-use crate::listener::{self, ListenerSettings};
+use crate::listener::{self, ListenerSettings, ListenerTls, ListenerTlsError};
 use crate::media::{Fetcher, Limits, Media};
-use crate::models::{Claims, Reconciling};
+use crate::models::{self, Claims, Reconciling};
 use crate::settings::{ListenTarget, Loaded, Settings};
 use crate::telemetry;
 use crate::upstream::{Client, ClientSettings};
@@ -61,6 +61,9 @@ pub enum AppError {
     /// The secret cannot be used.
     #[error("Cluster.Secret: {0}")]
     Secret(#[from] SecretError),
+    /// TLS towards clients cannot be set up.
+    #[error("Webserver.Ssl: {0}")]
+    ClientTls(#[from] ListenerTlsError),
     /// The server stopped with an error.
     #[error("the server stopped: {0}")]
     Server(#[source] io::Error),
@@ -81,11 +84,13 @@ async fn run(loaded: Loaded) -> Result<(), AppError> {
     // Listening comes first: a port that is taken should be known before anything else runs.
     let clients = Listeners::bind(&settings.webserver.listen_target())?;
     let admins = settings.admin.listen_target().map(|target| Listeners::bind(&target)).transpose()?;
+    let tls = certificates::of(&settings.webserver.ssl)?;
     let has_peers = loaded.cluster.listen.is_some();
     let cluster = clustering::start(settings, loaded.cluster.clone()).await?;
     let (publisher, catalog) = CatalogPublisher::new(cluster.state().catalog().clone());
     let actors = Actors::start(catalog, probe_settings(settings)).await;
     actix_web::rt::spawn(clustering::publish(cluster.clone(), publisher));
+    actix_web::rt::spawn(models::heed(cluster.clone(), actors.directory()));
     let claims = Claims::start(cluster.clone());
     let reconciling = Reconciling::start(cluster.clone(), actors.directory(), claims.clone());
     let readiness = Readiness::new();
@@ -110,14 +115,14 @@ async fn run(loaded: Loaded) -> Result<(), AppError> {
     let (addresses, admin_addresses) =
         (clients.addresses.clone(), admins.as_ref().map(|it| it.addresses.clone()));
     let (closer, closing) = gateway::closing();
-    let server = serve_clients(settings, clients, &shared, &state, &closing, admins.is_none())?;
-    let admin_server =
-        admins.map(|listeners| serve_admins(settings, listeners, &shared, &state, &closing)).transpose()?;
+    let listening = Listening { tls: tls.clone(), shared: &shared, state: &state, closing: &closing };
+    let server = serve_clients(settings, clients, &listening, admins.is_none())?;
+    let admin_server = admins.map(|listeners| serve_admins(settings, listeners, &listening)).transpose()?;
     // Whoever reads that the node listens may send it a signal at once.
-    let hangups = hangup::signals().map_err(AppError::Signals)?;
+    let hangups = certificates::hangups().map_err(AppError::Signals)?;
     let stop_signals = StopSignals::install().map_err(AppError::Signals)?;
-    announce(&addresses, &admin_addresses.unwrap_or_default());
-    actix_web::rt::spawn(hangup::explain(hangups));
+    announce(&addresses, &admin_addresses.unwrap_or_default(), tls.is_some());
+    actix_web::rt::spawn(certificates::follow(tls, hangups));
     let stopping = Stopping {
         readiness,
         settle: settings.shutdown_settle(has_peers),
@@ -164,20 +169,27 @@ impl Listeners {
 
 // === servers ===
 
+/// What both servers have in common.
+struct Listening<'a> {
+    tls: Option<ListenerTls>,
+    shared: &'a Shared,
+    state: &'a web::Data<AdminState>,
+    closing: &'a Closing,
+}
+
 /// What carries requests to backends; the admin API too, unless it has an address of its own.
 fn serve_clients(
     settings: &Settings,
     listeners: Listeners,
-    shared: &Shared,
-    state: &web::Data<AdminState>,
-    closing: &Closing,
+    listening: &Listening<'_>,
     has_admin: bool,
 ) -> Result<Server, AppError> {
     let workers = settings.webserver.worker_count();
-    let (shared, client) = (shared.clone(), client_settings(settings));
-    let (state, closing) = (state.clone(), closing.clone());
+    let (shared, client) = (listening.shared.clone(), client_settings(settings));
+    let (state, closing) = (listening.state.clone(), listening.closing.clone());
     let media = Media::new(Limits::default());
-    let server = listener::serve(listeners.sockets, &listener_settings(settings, workers), move || {
+    let how = listener_settings(settings, workers, listening.tls.clone());
+    let server = listener::serve(listeners.sockets, &how, move || {
         // Runs once on each worker thread: the upstream client and its connections belong to that thread.
         let client = Client::new(&client);
         let fetcher = Fetcher::new(media.clone());
@@ -193,16 +205,15 @@ fn serve_clients(
 fn serve_admins(
     settings: &Settings,
     listeners: Listeners,
-    shared: &Shared,
-    state: &web::Data<AdminState>,
-    closing: &Closing,
+    listening: &Listening<'_>,
 ) -> Result<Server, AppError> {
     // No frontend is known here, so nothing is carried to a backend, nor counted.
-    let nobody = Shared { directory: Arc::default(), tally: Arc::default(), ..shared.clone() };
+    let nobody = Shared { directory: Arc::default(), tally: Arc::default(), ..listening.shared.clone() };
     let client = client_settings(settings);
-    let (state, closing) = (state.clone(), closing.clone());
+    let (state, closing) = (listening.state.clone(), listening.closing.clone());
     let media = Media::new(Limits::default());
-    let server = listener::serve(listeners.sockets, &listener_settings(settings, ADMIN_WORKERS), move || {
+    let how = listener_settings(settings, ADMIN_WORKERS, listening.tls.clone());
+    let server = listener::serve(listeners.sockets, &how, move || {
         let client = Client::new(&client);
         let fetcher = Fetcher::new(media.clone());
         let gateway = Gateway::new(nobody.clone(), client, fetcher, closing.clone());
@@ -214,13 +225,14 @@ fn serve_admins(
     server.map_err(AppError::Server)
 }
 
-fn listener_settings(settings: &Settings, workers: usize) -> ListenerSettings {
+fn listener_settings(settings: &Settings, workers: usize, tls: Option<ListenerTls>) -> ListenerSettings {
     let io = &settings.webserver.io;
     let connections = usize::try_from(io.max_requests).unwrap_or(usize::MAX);
     ListenerSettings {
         workers,
         max_connections: connections.div_ceil(workers),
         keep_alive: io.enable_keep_alive.then_some(CLIENT_KEEP_ALIVE),
+        tls,
         head_timeout: io.read_timeout(),
         shutdown: settings.shutdown_grace().saturating_add(LAST_WORDS),
     }
@@ -252,15 +264,16 @@ fn raise_open_files_limit() {
 }
 
 /// One line per address on standard output: scripts wait for it, and with port 0 learn the port from it.
-fn announce(addresses: &[SocketAddr], admin_addresses: &[SocketAddr]) {
+fn announce(addresses: &[SocketAddr], admin_addresses: &[SocketAddr], has_tls: bool) {
+    let scheme = if has_tls { "https" } else { "http" };
     let mut out = io::stdout().lock();
     // Nobody may be reading any more; that is no reason not to serve.
     for address in addresses {
-        let _ = writeln!(out, "listening on http://{address}");
+        let _ = writeln!(out, "listening on {scheme}://{address}");
         tracing::info!(%address, "listening");
     }
     for address in admin_addresses {
-        let _ = writeln!(out, "admin API on http://{address}");
+        let _ = writeln!(out, "admin API on {scheme}://{address}");
         tracing::info!(%address, "listening for admins");
     }
     let _ = out.flush();

@@ -25,6 +25,7 @@ mod handler;
 mod leading;
 mod network;
 mod node;
+mod note;
 mod proposing;
 mod report;
 mod settings;
@@ -42,11 +43,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ollamaflow_protocol::cluster::{Applied, ClusterState, Command, NodeId};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 pub use self::contention::Contention;
 pub use self::error::ClusterError;
 pub use self::network::{PeerSecret, PeerTls, PeerTlsError, Reason, Rejections, SecretError};
+pub use self::note::{Note, Received};
 pub use self::settings::{ClusterSettings, Link, Seed, Start, Timing};
 pub use self::start::StartError;
 pub use self::status::{MemberStatus, Role, Status};
@@ -147,6 +149,17 @@ impl Cluster {
     /// Calls of peers that were rejected since the start; none for a node without a cluster listener.
     pub fn rejections(&self) -> Option<&Rejections> {
         self.0.node.link.as_ref().map(|link| &link.rejections)
+    }
+
+    /// Lets the other members know, and waits until they have dealt with it: for a second or two, where one is silent. A
+    /// note may be lost.
+    pub async fn tell(&self, note: &Note) {
+        note::tell(&self.0.node, note).await;
+    }
+
+    /// What other members let this node know. There is one reader: later calls get none.
+    pub fn notes(&self) -> Option<mpsc::Receiver<Received>> {
+        self.0.node.inbox.open()
     }
 
     /// Why this node cannot do its part, in a sentence; none if it can. A node without a leader can: it proxies.

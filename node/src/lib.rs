@@ -19,6 +19,7 @@ pub mod gateway;
 pub mod listener;
 pub mod media;
 pub mod models;
+pub mod pem;
 pub mod random;
 pub mod settings;
 pub mod telemetry;

@@ -13,7 +13,10 @@ mod framing;
 mod gate;
 mod keeping;
 mod serve;
+mod socket;
+mod tls;
 
 pub use self::connection::{Answer, Connection};
 pub use self::keeping::Keeping;
 pub use self::serve::{ListenerSettings, serve};
+pub use self::tls::{ListenerTls, ListenerTlsError, TlsFiles};

@@ -12,10 +12,12 @@
 mod call;
 mod claim;
 mod deed;
+mod notes;
 mod outlook;
 mod reconciler;
 mod roll;
 
 pub use self::claim::{Claim, ClaimError, Claims, Holding, LEASE, LeaseLost};
+pub use self::notes::heed;
 pub use self::outlook::Outlook;
 pub use self::reconciler::Reconciling;

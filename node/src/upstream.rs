@@ -49,4 +49,4 @@ pub use self::error::{BodyError, SendError};
 pub use self::head::{InvalidHead, RequestHead};
 pub use self::response::{Response, ResponseBody};
 pub use self::target::{Target, TargetError};
-pub use self::tls::{TlsError, tls_config, tls_config_with_roots};
+pub use self::tls::{TlsError, TlsNeeds, tls_config, tls_config_for, tls_config_with_roots};

@@ -18,6 +18,7 @@ mod refresh;
 mod residency;
 mod slots;
 mod speech;
+mod tls;
 mod view;
 
 use std::sync::Arc;
@@ -37,6 +38,7 @@ pub use self::probe::control_request;
 pub(super) use self::residency::Warmth as InMemory;
 pub(super) use self::slots::Claimant;
 pub use self::slots::{Busy, Outcome, Permit};
+pub use self::tls::check_tls;
 pub use self::view::{BackendView, PinnedModels};
 use crate::clock::now;
 

@@ -12,6 +12,7 @@ use super::conditions::Conditions;
 use super::failure::Failure;
 use super::write::Writing;
 use super::{AdminState, answer, body, query};
+use crate::actors::check_tls;
 
 /// The catalog as answers show it, secrets redacted. The objects are in the order of their names, so that two
 /// catalogs can be compared line by line.
@@ -43,6 +44,10 @@ pub(super) async fn replace(
     let text = body::read(&request, payload, body::CATALOG_BYTES, state.read_timeout).await?;
     let objects = Objects::read(&text)?;
     writing.accept_unknown(&objects.unknown)?;
+    for backend in &objects.backends {
+        let unusable = |error| Failure::Invalid(format!("backend {}: {error}", backend.identifier));
+        check_tls(backend).map_err(unusable)?;
+    }
     replace_by(&writing, &objects).await
 }
 

@@ -67,6 +67,7 @@ pub(super) async fn create<T: Object>(
     let writing = Writing::of(&request, &state)?;
     let text = body::read(&request, payload, body::OBJECT_BYTES, state.read_timeout).await?;
     let object = writing.accept(T::create(&text, now())?)?;
+    object.check().map_err(Failure::Invalid)?;
     let id = object.id().clone();
     let committed = writing.command(object.clone().put(Precondition::Absent)).await?;
     let mut response = written(StatusCode::CREATED, &state, &committed, object)?;
@@ -95,6 +96,7 @@ pub(super) async fn update<T: Object>(
         let stored = find::<T>(newest, &id)?;
         writing.conditions.check(&name::<T>(&id), Some(stored.revision()))?;
         let object = writing.accept(stored.patched(&text)?)?;
+        object.check().map_err(Failure::Invalid)?;
         proposed.replace(Some(object.clone()));
         Ok(object.put(Precondition::Revision(stored.revision())))
     });

@@ -3,15 +3,17 @@
 //! Finds the node by the same settings that the node itself reads, so the command line needs nothing else. An image
 //! without a shell or an HTTP client can have a health check this way.
 
-use std::io::{self, Read as _, Write};
+use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::time::{Duration, Instant};
 
+use rustls::{ClientConnection, StreamOwned};
 use serde_json::json;
 use thiserror::Error;
 
 use super::{AnswerFormat, Verdict};
 use crate::settings::{self, ListenHost, ListenTarget, Sources};
+use crate::upstream::tls_config;
 
 /// For the whole exchange. Shorter than the three seconds that the image gives the command.
 const LIMIT: Duration = Duration::from_millis(2_500);
@@ -56,7 +58,9 @@ pub fn run(
             return Ok(Verdict::Faulty);
         }
     };
-    match addresses(&loaded.settings.webserver.listen_target()).and_then(|addresses| ask_first(&addresses)) {
+    let webserver = &loaded.settings.webserver;
+    let found = addresses(&webserver.listen_target());
+    match found.and_then(|addresses| ask_first(&addresses, webserver.ssl.enable)) {
         Ok(Answer { status: 200, body }) => {
             writeln!(output, "{}", body.trim_end())?;
             Ok(Verdict::Good)
@@ -96,11 +100,11 @@ fn addresses(target: &ListenTarget) -> Result<Vec<SocketAddr>, AskError> {
 }
 
 /// The answer of the first address where something answers; the error is that of the first one.
-fn ask_first(addresses: &[SocketAddr]) -> Result<Answer, AskError> {
+fn ask_first(addresses: &[SocketAddr], has_tls: bool) -> Result<Answer, AskError> {
     let deadline = Instant::now() + LIMIT;
     let mut first_error = None;
     for address in addresses {
-        match ask(*address, deadline) {
+        match ask(*address, deadline, has_tls) {
             Ok(answer) => return answer.ok_or(AskError::NotHttp { address: *address }),
             Err(source) => {
                 first_error.get_or_insert(AskError::Unreachable { address: *address, source });
@@ -110,14 +114,31 @@ fn ask_first(addresses: &[SocketAddr]) -> Result<Answer, AskError> {
     Err(first_error.unwrap_or(AskError::AnyPort))
 }
 
-fn ask(address: SocketAddr, deadline: Instant) -> io::Result<Option<Answer>> {
-    let mut stream = TcpStream::connect_timeout(&address, left_until(deadline)?)?;
-    stream.set_write_timeout(Some(left_until(deadline)?))?;
+fn ask(address: SocketAddr, deadline: Instant, has_tls: bool) -> io::Result<Option<Answer>> {
+    let socket = TcpStream::connect_timeout(&address, left_until(deadline)?)?;
+    socket.set_write_timeout(Some(left_until(deadline)?))?;
+    socket.set_read_timeout(Some(left_until(deadline)?))?;
+    if !has_tls {
+        return exchange(address, &socket, &socket, deadline);
+    }
+    // The certificate is for the names that clients know, not for an address of this machine: what matters here is who
+    // listens on this port, not who could pretend to.
+    let config = tls_config(false).map_err(io::Error::other)?;
+    let connection = ClientConnection::new(config, address.ip().into()).map_err(io::Error::other)?;
+    exchange(address, StreamOwned::new(connection, &socket), &socket, deadline)
+}
+
+fn exchange(
+    address: SocketAddr,
+    mut stream: impl Read + Write,
+    socket: &TcpStream,
+    deadline: Instant,
+) -> io::Result<Option<Answer>> {
     write!(stream, "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
     let mut answer = Vec::new();
     let mut piece = [0; 4096];
     loop {
-        stream.set_read_timeout(Some(left_until(deadline)?))?;
+        socket.set_read_timeout(Some(left_until(deadline)?))?;
         let count = stream.read(&mut piece)?;
         answer.extend_from_slice(piece.get(..count).unwrap_or_default());
         if count == 0 || answer.len() >= MAX_ANSWER {

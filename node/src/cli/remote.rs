@@ -245,7 +245,7 @@ impl Remote {
     pub(super) fn new(connection: Connection) -> Result<Self, RemoteError> {
         let mut connector = Connector::new().timeout(CONNECT_TIMEOUT);
         if [&connection.url, &connection.client_url].iter().any(|url| url.starts_with("https:")) {
-            connector = connector.rustls_0_23(tls_config(true)?);
+            connector = connector.rustls_0_23(tls_config(connection.verify)?);
         }
         // The time-out is set around the whole call.
         let client = Client::builder().connector(connector).disable_redirects().disable_timeout().finish();
@@ -266,7 +266,7 @@ impl Remote {
     pub(super) fn at(&self, url: &str) -> Result<Self, RemoteError> {
         let url = access::base_url(url)?;
         let client_url = url.clone();
-        Self::new(Connection { url, client_url, token: self.connection.token.clone() })
+        Self::new(Connection { url, client_url, token: self.connection.token.clone(), verify: true })
     }
 
     /// Makes the call. Any status but success is an error with the sentence of the node.

@@ -13,6 +13,8 @@ pub(super) struct Backend {
     pub(super) hostname: String,
     pub(super) port: u16,
     pub(super) ssl: bool,
+    pub(super) verify_tls: bool,
+    pub(super) tls_ca: Option<String>,
     pub(super) api_format: String,
     pub(super) health_check_method: String,
     pub(super) health_check_url: String,

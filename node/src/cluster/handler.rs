@@ -66,6 +66,11 @@ async fn answer(node: Arc<Node>, incoming: Incoming) -> Result<Vec<u8>, ServiceE
             };
             encoded(&ended)
         }
+        Call::Note => {
+            refuse_removed(&node, from)?;
+            node.inbox.take(codec::decode(&body)?).await;
+            encoded(&())
+        }
         Call::Append | Call::Vote | Call::Snapshot | Call::Elect => {
             refuse_removed(&node, from)?;
             let consensus = node.member().map_err(|e| ServiceError::NotReady(e.to_string()))?;

@@ -13,6 +13,7 @@ use super::consensus::Consensus;
 use super::errand::Candidate;
 use super::error::ClusterError;
 use super::network::{PeerClient, Rejections, SharedPlace};
+use super::note::Inbox;
 use super::settings::{Seed, Start, Timing};
 
 /// What all parts of a node's membership share.
@@ -37,6 +38,8 @@ pub(super) struct Node {
     pub(super) leading_since: Mutex<Option<Instant>>,
     /// The address of the member that wants this node.
     pub(super) invitation: watch::Sender<Option<String>>,
+    /// Where the notes of other members come in.
+    pub(super) inbox: Inbox,
     /// See [`Node::stranger`].
     stranger: Mutex<Option<String>>,
     /// The hash of the state at a revision.
@@ -96,6 +99,7 @@ impl Node {
             proposals: tokio::sync::RwLock::new(()),
             leading_since: Mutex::new(None),
             invitation: watch::Sender::new(None),
+            inbox: Inbox::new(),
             stranger: Mutex::new(None),
             hash: Mutex::new(None),
             runtime: Mutex::new(Some(runtime)),

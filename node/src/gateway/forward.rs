@@ -15,6 +15,7 @@ use super::ingress::Admitted;
 use super::intake;
 use super::naming::Named;
 use super::origin::{self, FORWARDED_FOR};
+use crate::listener::Connection;
 use crate::upstream::{InvalidHead, RequestHead};
 
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -127,7 +128,8 @@ fn built(
     }
     let said = |name: &HeaderName| is_trusted && received.contains_key(name);
     if !said(&FORWARDED_PROTO) {
-        head.header(&FORWARDED_PROTO, b"http")?;
+        let scheme: &[u8] = if Connection::is_secure(request) { b"https" } else { b"http" };
+        head.header(&FORWARDED_PROTO, scheme)?;
     }
     if let Some(host) = received.get(header::HOST)
         && !said(&FORWARDED_HOST)

@@ -196,6 +196,7 @@ impl Managing<'_> {
             Change::Delete { model } => {
                 if !targets.is_narrowed {
                     self.wishes().forget(&self.admitted.frontend, &model).await?;
+                    self.until_given_up(&targets, &model).await;
                 }
                 trace.attempts_at(targets.sites.len(), EACH);
                 self.everywhere(targets, &model, &body).await

@@ -7,8 +7,9 @@ use std::task::Waker;
 use actix_web::HttpRequest;
 
 /// One client connection. Belongs to one thread.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Connection {
+    is_secure: bool,
     /// Requests whose last byte went to the server.
     delivered: Cell<u64>,
     /// Requests whose answer is complete.
@@ -25,6 +26,15 @@ pub struct Answer {
 // === impl Connection ===
 
 impl Connection {
+    pub(super) fn new(is_secure: bool) -> Self {
+        Self { is_secure, delivered: Cell::default(), answered: Cell::default(), reader: RefCell::default() }
+    }
+
+    /// Whether the request came over TLS.
+    pub fn is_secure(request: &HttpRequest) -> bool {
+        request.conn_data::<Rc<Self>>().is_some_and(|connection| connection.is_secure)
+    }
+
     /// The answer to this request, from now until it is complete.
     pub fn answer(request: &HttpRequest) -> Answer {
         Answer { connection: request.conn_data::<Rc<Self>>().cloned() }

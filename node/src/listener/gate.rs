@@ -10,13 +10,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use actix_web::rt::net::TcpStream;
 use actix_web::rt::time::{Sleep, sleep};
 use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::connection::Connection;
 use super::framing::RequestFraming;
+use super::socket::Socket;
 
 /// What a client may send ahead of its turn, in bytes. With more waiting its socket is left alone, and TCP tells it to
 /// wait.
@@ -32,7 +32,7 @@ const TOO_SLOW: &[u8] =
 /// One client's socket behind its gate.
 #[derive(Debug)]
 pub struct GatedStream {
-    socket: TcpStream,
+    socket: Socket,
     connection: Rc<Connection>,
     framing: RequestFraming,
     /// Sent ahead by the client, not yet given to the server.
@@ -48,10 +48,10 @@ pub struct GatedStream {
 // === impl GatedStream ===
 
 impl GatedStream {
-    pub(super) fn new(socket: TcpStream, head_timeout: Duration) -> Self {
+    pub(super) fn new(socket: Socket, head_timeout: Duration) -> Self {
         Self {
+            connection: Rc::new(Connection::new(socket.is_secure())),
             socket,
-            connection: Rc::default(),
             framing: RequestFraming::default(),
             held: BytesMut::new(),
             deadline: None,
@@ -122,7 +122,7 @@ impl GatedStream {
         self.deadline = None;
         // Whether it can be told or not, it is over. In the middle of an answer it cannot.
         if !self.is_behind {
-            let _ = self.socket.try_write(TOO_SLOW);
+            self.socket.write_at_once(TOO_SLOW);
         }
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }

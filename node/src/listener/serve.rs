@@ -16,6 +16,8 @@ use actix_web::dev::AppConfig;
 use actix_web::rt::net::TcpStream;
 
 use super::gate::GatedStream;
+use super::socket::Socket;
+use super::tls::ListenerTls;
 
 /// The server reckons deadlines from a clock that it looks at this often: they may come so much too early.
 const SERVER_CLOCK_TICK: Duration = Duration::from_millis(500);
@@ -29,7 +31,9 @@ pub struct ListenerSettings {
     pub max_connections: usize,
     /// How long an idle connection is kept; none serves one request per connection.
     pub keep_alive: Option<Duration>,
-    /// How long the head of a request may take.
+    /// TLS; none for plain connections.
+    pub tls: Option<ListenerTls>,
+    /// How long the head of a request may take, and the handshake of TLS before it.
     pub head_timeout: Duration,
     /// How long requests in flight may go on after a stop was asked for; rounded up to seconds.
     pub shutdown: Duration,
@@ -59,7 +63,7 @@ where
         let (app, settings, stopping) = (app.clone(), settings.clone(), stopping.clone());
         builder = builder.listen(name, socket, move || {
             let stopping = stopping.clone();
-            let head_timeout = settings.head_timeout;
+            let (head_timeout, tls) = (settings.head_timeout, settings.tls.clone());
             let app = app().into_factory().map_err(|e| e.into().error_response());
             let http = HttpService::build()
                 .graceful_shutdown_signal(move || {
@@ -74,11 +78,23 @@ where
                     data.insert(stream.connection());
                 })
                 .finish(map_config(app, |()| AppConfig::default()));
-            fn_service(move |socket: TcpStream| async move {
-                // Nagle's algorithm would hold chunks back for 25 to 40 ms. A socket that is gone already says so soon.
-                let _ = socket.set_nodelay(true);
-                let peer = socket.peer_addr().ok();
-                Ok::<_, DispatchError>((GatedStream::new(socket, head_timeout), Protocol::Http1, peer))
+            fn_service(move |socket: TcpStream| {
+                let tls = tls.clone();
+                async move {
+                    // Nagle's algorithm would hold chunks back for 25 to 40 ms. A socket that is gone already says so soon.
+                    let _ = socket.set_nodelay(true);
+                    let peer = socket.peer_addr().ok();
+                    let socket = match tls {
+                        None => Socket::Plain(socket),
+                        Some(tls) => {
+                            let stream = tls.accept(socket, head_timeout).await.inspect_err(|error| {
+                                tracing::debug!(?peer, %error, "a TLS handshake failed");
+                            });
+                            Socket::Tls(Box::new(stream.map_err(DispatchError::Io)?))
+                        }
+                    };
+                    Ok::<_, DispatchError>((GatedStream::new(socket, head_timeout), Protocol::Http1, peer))
+                }
             })
             .and_then(http)
         })?;

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::call;
 use super::claim::{Claim, ClaimError, Claims, Holding, LeaseLost};
+use super::outlook::is_wanted;
 use crate::actors::{BackendHandle, Directory};
 use crate::clock::now;
 use crate::cluster::Cluster;
@@ -52,11 +53,17 @@ impl Doer {
         let holding = claim.holding();
         let deed = claim.during(carry_out(action, &config, &handle, &holding));
         let ended = tokio::select! {
-            ended = deed => ended,
+            // The plan was made before the claim: what is unwanted by now is not begun at all.
+            biased;
+            () = self.until_unwanted(action) => {
+                tracing::info!(%backend, model, "{verb} is given up: no frontend wants it any more");
+                return claim.release(WorkEnd::Abandoned).await;
+            }
             _ = stopping.wait_for(|stopping| *stopping) => {
                 tracing::info!(%backend, model, "{verb} is given up: the node stops");
                 return claim.release(WorkEnd::Abandoned).await;
             }
+            ended = deed => ended,
         };
         match ended {
             Err(lost @ LeaseLost) => tracing::warn!(%backend, model, reason = %lost, "{verb} was given up"),
@@ -65,6 +72,26 @@ impl Doer {
                 claim.release(WorkEnd::Done).await;
             }
             Ok(Err(message)) => self.fail(claim, &handle, &message, action).await,
+        }
+    }
+
+    /// Waits until no frontend wants what the action does, as this node knows it. Whoever ends a wish and then sees no
+    /// claim that was made before can rely on it: the claims that come later are given up here.
+    async fn until_unwanted(&self, action: &Action) {
+        let mut states = self.cluster.subscribe();
+        let mut seen = None;
+        loop {
+            let state = states.borrow_and_update().state.clone();
+            // Works come and go without a change of the catalog.
+            if seen.replace(state.catalog_revision()) != Some(state.catalog_revision())
+                && !is_wanted(action, state.catalog())
+            {
+                return;
+            }
+            if states.changed().await.is_err() {
+                // The cluster has ended, and `stopping` says so.
+                return std::future::pending().await;
+            }
         }
     }
 
@@ -101,6 +128,11 @@ async fn carry_out(
     holding: &Holding,
 ) -> Result<(), String> {
     let model = action.model.as_str();
+    // Somebody else's work may have come and gone between two looks at the state: the plan did not know of it. What a
+    // load is for, the engine forgets by itself.
+    if action.kind != ActionKind::Load && handle.refresh_inventory().await && shows(action, handle) {
+        return Ok(());
+    }
     match action.kind {
         ActionKind::Pull => call::pull(config, model, holding).await?,
         ActionKind::Load => call::load(config, model).await?,

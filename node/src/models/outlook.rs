@@ -7,7 +7,7 @@ use ollamaflow_protocol::catalog::Catalog;
 use ollamaflow_protocol::cluster::ClusterState;
 use ollamaflow_protocol::id::BackendId;
 use ollamaflow_protocol::models::desired::{
-    Action, Desired, Ledger, Limits, Plan, Situation, Standing, Wish, plan,
+    Action, ActionKind, Desired, Ledger, Limits, Plan, Situation, Standing, Wish, plan,
 };
 use ollamaflow_protocol::models::inventory::{Disk, Memory};
 use ollamaflow_protocol::models::matrix::{ModelMatrix, matrix};
@@ -141,6 +141,16 @@ impl Known {
             disk: view.as_ref().and_then(|view| view.disk().cloned()),
             memory: view.as_ref().and_then(|view| view.memory().cloned()),
         }
+    }
+}
+
+/// Whether the action still does what the frontends want.
+pub(super) fn is_wanted(action: &Action, catalog: &Catalog) -> bool {
+    let desired = desired(catalog);
+    let Some(wanted) = desired.of(&action.backend) else { return false };
+    match action.kind {
+        ActionKind::Pull | ActionKind::Load => wanted.wants(&action.model),
+        ActionKind::Delete => wanted.rejects(&action.model),
     }
 }
 

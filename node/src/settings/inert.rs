@@ -6,7 +6,7 @@ use super::Settings;
 use super::layers::{Origin, Origins, lookup};
 
 /// Settings, or groups of them, and what the operator can do instead.
-pub(super) const INERT: [(&str, &str); 12] = [
+pub(super) const INERT: [(&str, &str); 14] = [
     ("Logging.Servers", "forward the console output to syslog with your service manager"),
     ("Logging.LogDirectory", "redirect the console output to a file"),
     ("Logging.LogFilename", "redirect the console output to a file"),
@@ -14,7 +14,9 @@ pub(super) const INERT: [(&str, &str); 12] = [
     ("Logging.LogResults", "there is no database to log"),
     ("Webserver.UseMachineHostname", "responses carry no Host header"),
     ("Webserver.IO.StreamBufferSize", "buffers size themselves"),
-    ("Webserver.Ssl", "put a TLS terminator in front"),
+    ("Webserver.Ssl.PfxCertificateFile", "give PEM files in CertificateFile and KeyFile"),
+    ("Webserver.Ssl.PfxCertificatePassword", "give PEM files in CertificateFile and KeyFile"),
+    ("Webserver.Ssl.AcceptInvalidAcertificates", "client certificates are verified by ClientCaFile, always"),
     ("Webserver.Headers.IncludeContentLength", "the length is sent whenever it is known"),
     ("Webserver.Debug", "use Logging.MinimumSeverity 0 for detail"),
     ("DatabaseFilename", "write the objects into Frontends and Backends of the settings file"),
@@ -47,10 +49,7 @@ fn covers(group: &str, name: &str) -> bool {
 /// Settings that must not be passed over in silence: each is a path and what is wrong with it.
 pub(super) fn refusals(settings: &Settings) -> Vec<(&'static str, &'static str)> {
     let mut refusals = Vec::new();
-    if settings.webserver.ssl.enable {
-        let reason = "must be false: this version serves no TLS to clients, put a TLS terminator in front";
-        refusals.push(("Webserver.Ssl.Enable", reason));
-    }
+    refusals.extend(settings.webserver.ssl.fault());
     if settings.webserver.access_control != super::AccessControl::default() {
         let reason = "must be left at its default: this version does not filter addresses, use a firewall";
         refusals.push(("Webserver.AccessControl", reason));

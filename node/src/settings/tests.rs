@@ -86,7 +86,8 @@ fn defaults_are_those_of_the_reference_with_our_decisions() {
                 "MaxIncomingHeadersSize": 65536, "EnableKeepAlive": true
             },
             "Ssl": {
-                "Enable": false, "PfxCertificateFile": null, "PfxCertificatePassword": null,
+                "Enable": false, "CertificateFile": null, "KeyFile": null, "ClientCaFile": null,
+                "PfxCertificateFile": null, "PfxCertificatePassword": null,
                 "MutuallyAuthenticate": false, "AcceptInvalidAcertificates": true
             },
             "Headers": {
@@ -455,7 +456,7 @@ fn what_would_weaken_the_node_if_passed_over_is_refused() {
     }}))
     .errors();
     assert_eq!(errors.len(), 2, "{errors:?}");
-    assert!(errors[0].starts_with("file: Webserver.Ssl.Enable must be false"));
+    assert!(errors[0].starts_with("file: Webserver.Ssl.CertificateFile must name a PEM file"));
     assert!(errors[1].starts_with("file: Webserver.AccessControl must be left at its default"));
 }
 

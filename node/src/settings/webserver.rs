@@ -59,19 +59,26 @@ pub struct Io {
     pub enable_keep_alive: bool,
 }
 
-/// TLS towards clients, which this version does not offer: `Enable` is refused.
+/// TLS towards clients. The files are PEM; they are looked at again every few seconds, so that a renewed certificate needs
+/// no restart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Ssl {
     /// Whether to serve TLS.
     pub enable: bool,
-    /// Certificate with key.
+    /// The certificate chain, the server's own first.
+    pub certificate_file: Option<String>,
+    /// The private key of the certificate.
+    pub key_file: Option<String>,
+    /// The authorities of client certificates, for `MutuallyAuthenticate`.
+    pub client_ca_file: Option<String>,
+    /// The original's certificate with key, in another format: refused.
     pub pfx_certificate_file: Option<String>,
     /// Password of the certificate file.
     pub pfx_certificate_password: Option<Secret>,
     /// Whether clients must show a certificate.
     pub mutually_authenticate: bool,
-    /// Whether any client certificate will do. (The name is the original's.)
+    /// The original's switch by which any client certificate will do. Here each is verified. (The name is the original's.)
     #[serde(rename = "AcceptInvalidAcertificates")]
     pub accept_invalid_certificates: bool,
 }
@@ -225,11 +232,43 @@ impl Default for Ssl {
     fn default() -> Self {
         Self {
             enable: false,
+            certificate_file: None,
+            key_file: None,
+            client_ca_file: None,
             pfx_certificate_file: None,
             pfx_certificate_password: None,
             mutually_authenticate: false,
             accept_invalid_certificates: true,
         }
+    }
+}
+
+// === impl Ssl ===
+
+impl Ssl {
+    /// What keeps these settings from being used, and at which of them; none if nothing does.
+    pub(super) fn fault(&self) -> Option<(&'static str, &'static str)> {
+        let is_given = |file: &Option<String>| file.as_ref().is_some_and(|file| !file.is_empty());
+        if !self.enable {
+            return None;
+        }
+        if is_given(&self.pfx_certificate_file) && !is_given(&self.certificate_file) {
+            return Some((
+                "Webserver.Ssl.PfxCertificateFile",
+                "must be turned into PEM files, for CertificateFile and KeyFile: `openssl pkcs12 -in FILE.pfx -nokeys -out \
+                 cert.pem` and `openssl pkcs12 -in FILE.pfx -nocerts -nodes -out key.pem`",
+            ));
+        }
+        if !is_given(&self.certificate_file) {
+            return Some(("Webserver.Ssl.CertificateFile", "must name a PEM file when Enable is true"));
+        }
+        if !is_given(&self.key_file) {
+            return Some(("Webserver.Ssl.KeyFile", "must name a PEM file when Enable is true"));
+        }
+        (self.mutually_authenticate && !is_given(&self.client_ca_file)).then_some((
+            "Webserver.Ssl.ClientCaFile",
+            "must name a PEM file when MutuallyAuthenticate is true: by it client certificates are verified",
+        ))
     }
 }
 

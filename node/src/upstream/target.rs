@@ -64,6 +64,25 @@ impl Target {
         Self::parse(host, port, tls).map(Arc::new)
     }
 
+    /// The same with TLS, where the server goes by another name than `host` there.
+    ///
+    /// # Errors
+    /// See [`TargetError`].
+    pub fn named(
+        host: &str,
+        port: u16,
+        tls: Arc<ClientConfig>,
+        server_name: &str,
+    ) -> Result<Arc<Self>, TargetError> {
+        let server_name = ServerName::try_from(server_name.to_owned())
+            .map_err(|_| TargetError::InvalidServerName(server_name.to_owned()))?;
+        let mut target = Self::parse(host, port, Some(tls))?;
+        if let Some(tls) = &mut target.tls {
+            tls.server_name = server_name;
+        }
+        Ok(Arc::new(target))
+    }
+
     /// The same, connected to at `addresses` only: for callers that have resolved the host themselves, and must not have
     /// it resolved to something else after they looked.
     ///

@@ -1,16 +1,25 @@
-//! TLS configurations for upstream connections: the operating system's roots, extra roots, or no verification.
+//! TLS configurations for upstream connections: the operating system's roots, a backend's own, or no verification; with a
+//! certificate of the node or without.
 //!
 //! Only ALPN `http/1.1` is offered, since this client speaks nothing else. Configurations are made once and shared, so
 //! that all workers resume each other's sessions.
 
-use std::sync::{Arc, OnceLock};
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use lru::LruCache;
+use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
     ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme, WantsVerifier,
 };
+
+use crate::pem::{self, PemError};
+
+/// Most configurations of single servers that are remembered.
+const MAX_KNOWN: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 
 /// Why no TLS configuration could be made.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +30,12 @@ pub enum TlsError {
     /// A root certificate given by the caller cannot be used.
     #[error("unusable root certificate: {0}")]
     InvalidRoot(#[source] rustls::Error),
+    /// A PEM text given by the caller does not hold what it should.
+    #[error(transparent)]
+    Pem(#[from] PemError),
+    /// The certificate to be shown and its key cannot be used, or not together.
+    #[error("the certificate and the key for this server cannot be used: {0}")]
+    Identity(#[source] rustls::Error),
     /// The cryptography provider and the protocol versions do not fit.
     #[error("tls cannot be set up: {0}")]
     Setup(#[source] rustls::Error),
@@ -47,6 +62,51 @@ pub fn tls_config(verify: bool) -> Result<Arc<ClientConfig>, TlsError> {
     Ok(Arc::clone(cell.get_or_init(|| config)))
 }
 
+/// What TLS to one server needs beyond the defaults. The texts are PEM.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+pub struct TlsNeeds {
+    /// Whether the server's certificate is verified.
+    pub verify: bool,
+    /// The authorities that it is verified by, in place of the operating system's.
+    pub authorities: Option<String>,
+    /// The certificate chain that is shown to the server, and its private key.
+    pub identity: Option<(String, String)>,
+}
+
+/// The configuration for these needs. Those that were asked for lately are remembered, so that connections to one server
+/// resume each other's sessions.
+///
+/// # Errors
+/// A text cannot be used, or what [`tls_config`] says.
+pub fn tls_config_for(needs: TlsNeeds) -> Result<Arc<ClientConfig>, TlsError> {
+    static KNOWN: OnceLock<Mutex<LruCache<TlsNeeds, Arc<ClientConfig>>>> = OnceLock::new();
+
+    if needs.authorities.is_none() && needs.identity.is_none() {
+        return tls_config(needs.verify);
+    }
+    let known = KNOWN.get_or_init(|| Mutex::new(LruCache::new(MAX_KNOWN)));
+    if let Some(config) = known.lock().unwrap_or_else(PoisonError::into_inner).get(&needs) {
+        return Ok(Arc::clone(config));
+    }
+    let builder = match &needs.authorities {
+        _ if !needs.verify => unverified()?,
+        Some(text) => builder()?
+            .with_root_certificates(pem::authorities("authorities' certificate (TlsCa)", text.as_bytes())?),
+        None => builder()?.with_root_certificates(native_roots()?),
+    };
+    let config = match &needs.identity {
+        None => builder.with_no_client_auth(),
+        Some((chain, key)) => {
+            let chain = pem::certificates("certificate to be shown (TlsCertificate)", chain.as_bytes())?;
+            let key = pem::private_key("private key (TlsKey)", key.as_bytes())?;
+            builder.with_client_auth_cert(chain, key).map_err(TlsError::Identity)?
+        }
+    };
+    let config = Arc::new(finish(config));
+    known.lock().unwrap_or_else(PoisonError::into_inner).put(needs, Arc::clone(&config));
+    Ok(config)
+}
+
 /// A configuration that trusts exactly the given root certificates, for backends behind a private authority.
 ///
 /// # Errors
@@ -62,6 +122,10 @@ pub fn tls_config_with_roots(
 }
 
 fn with_native_roots() -> Result<ClientConfig, TlsError> {
+    Ok(finish(builder()?.with_root_certificates(native_roots()?).with_no_client_auth()))
+}
+
+fn native_roots() -> Result<RootCertStore, TlsError> {
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
         tracing::warn!(%error, "a trusted root certificate could not be read, fix or remove the file");
@@ -71,12 +135,16 @@ fn with_native_roots() -> Result<ClientConfig, TlsError> {
     if usable == 0 {
         return Err(TlsError::NoRoots);
     }
-    Ok(finish(builder()?.with_root_certificates(store).with_no_client_auth()))
+    Ok(store)
 }
 
 fn without_verification() -> Result<ClientConfig, TlsError> {
+    Ok(finish(unverified()?.with_no_client_auth()))
+}
+
+fn unverified() -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, TlsError> {
     let verifier = Arc::new(AcceptAnyCertificate(ring::default_provider()));
-    Ok(finish(builder()?.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()))
+    Ok(builder()?.dangerous().with_custom_certificate_verifier(verifier))
 }
 
 fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, TlsError> {

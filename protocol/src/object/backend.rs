@@ -10,7 +10,10 @@ use super::lenient::{self, ObjectError, Parsed};
 use super::path::JsonPath;
 use super::runtime::BackendRuntime;
 use super::secret::Secret;
-use super::validate::{INT_MAX, between, headers, host_name, ignored, pinned, query_string, token, url_path};
+use super::validate::{
+    INT_MAX, between, headers, host_name, ignored, pem_certificates, pem_key, pinned, query_string,
+    server_name, token, url_path,
+};
 use crate::header::is_hop_by_hop;
 use crate::id::{BackendId, IdError};
 use crate::time::Timestamp;
@@ -35,6 +38,19 @@ pub struct Backend {
     /// Whether the certificate of a TLS backend must be valid for the operating system's roots. Switching this
     /// off lets anyone on the path read and change the traffic.
     pub verify_tls: bool,
+    /// The authorities that the certificate of a TLS backend is verified by, in place of the operating system's: PEM.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "pem_certificates")]
+    pub tls_ca: Option<String>,
+    /// The certificate that the node shows to a TLS backend, with its chain: PEM. Together with [`Backend::tls_key`].
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "pem_certificates")]
+    pub tls_certificate: Option<String>,
+    /// The private key of that certificate: PEM.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "pem_key")]
+    pub tls_key: Option<Secret>,
+    /// The name that a TLS backend is asked for (SNI) and that its certificate must have, in place of
+    /// [`Backend::hostname`].
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "server_name")]
+    pub tls_server_name: Option<String>,
     /// Consecutive failed checks after which a healthy backend is taken out.
     #[serde(deserialize_with = "between::<1, INT_MAX, _, _>")]
     pub unhealthy_threshold: u32,
@@ -131,6 +147,10 @@ impl Backend {
             port: 8000,
             ssl: false,
             verify_tls: true,
+            tls_ca: None,
+            tls_certificate: None,
+            tls_key: None,
+            tls_server_name: None,
             unhealthy_threshold: 2,
             healthy_threshold: 2,
             health_check_method: HealthCheckMethod::Get,
@@ -200,6 +220,14 @@ impl Backend {
                 *time = now;
             }
         }
+        if self.tls_certificate.is_some() != self.tls_key.is_some() {
+            let (missing, there) = match self.tls_key {
+                None => ("TlsKey", "TlsCertificate"),
+                Some(_) => ("TlsCertificate", "TlsKey"),
+            };
+            let path = JsonPath::root().property(missing);
+            return Err(ObjectError::new(path, format!("must be given together with {there}")));
+        }
         // Clients of the original know `Active` only: a backend that either property takes out is out.
         if !self.active {
             self.state = BackendState::Disabled;
@@ -229,6 +257,9 @@ impl Backend {
     pub fn restore_secrets(&mut self, stored: &Self) {
         if self.bearer_token.as_ref().is_some_and(Secret::is_redaction_mark) {
             self.bearer_token.clone_from(&stored.bearer_token);
+        }
+        if self.tls_key.as_ref().is_some_and(Secret::is_redaction_mark) {
+            self.tls_key.clone_from(&stored.tls_key);
         }
         if self.querystring.as_ref().is_some_and(Secret::is_redaction_mark) {
             self.querystring.clone_from(&stored.querystring);

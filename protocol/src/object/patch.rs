@@ -79,6 +79,9 @@ impl Backend {
         if stands_for_nothing(&self.bearer_token, stored.map(|stored| &stored.bearer_token)) {
             return Some(JsonPath::root().property("BearerToken"));
         }
+        if stands_for_nothing(&self.tls_key, stored.map(|stored| &stored.tls_key)) {
+            return Some(JsonPath::root().property("TlsKey"));
+        }
         if stands_for_nothing(&self.querystring, stored.map(|stored| &stored.querystring)) {
             return Some(JsonPath::root().property("Querystring"));
         }

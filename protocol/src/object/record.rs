@@ -42,6 +42,14 @@ struct BackendRecord {
     port: u16,
     ssl: bool,
     verify_tls: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_ca: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_certificate: Option<String>,
+    #[serde(serialize_with = "exposed_option", skip_serializing_if = "Option::is_none")]
+    tls_key: Option<Secret>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_server_name: Option<String>,
     unhealthy_threshold: u32,
     healthy_threshold: u32,
     health_check_method: HealthCheckMethod,

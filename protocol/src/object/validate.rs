@@ -79,6 +79,53 @@ pub fn token<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret
     }
 }
 
+/// Longest PEM text, in bytes: a chain of some certificates, or a handful of authorities. Every node keeps it.
+const MAX_PEM: usize = 64 * 1024;
+
+/// Certificates in PEM form; an empty text counts as absent. Whether they can be used is seen by whoever uses them.
+pub fn pem_certificates<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?.filter(|text| !text.trim().is_empty());
+    match text {
+        Some(text) if text.len() > MAX_PEM => {
+            Err(Error::custom(format_args!("must not be longer than {MAX_PEM} bytes")))
+        }
+        Some(text) if !text.contains("-----BEGIN CERTIFICATE-----") => {
+            Err(Error::custom("must be the text of certificates in PEM form, not the name of a file"))
+        }
+        other => Ok(other),
+    }
+}
+
+/// A private key in PEM form, or what stands in for it on output; an empty text counts as absent.
+pub fn pem_key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
+    let key = Option::<Secret>::deserialize(deserializer)?.filter(|key| !key.expose().trim().is_empty());
+    match key {
+        Some(key) if key.is_redaction_mark() => Ok(Some(key)),
+        Some(key) if key.expose().len() > MAX_PEM => {
+            Err(Error::custom(format_args!("must not be longer than {MAX_PEM} bytes")))
+        }
+        Some(key) if !key.expose().contains("PRIVATE KEY-----") => {
+            Err(Error::custom("must be the text of a private key in PEM form, not the name of a file"))
+        }
+        other => Ok(other),
+    }
+}
+
+/// The name of a TLS server; an empty text counts as absent.
+pub fn server_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let Some(name) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+    if name.is_empty() {
+        return Ok(None);
+    }
+    let is_label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    if name.len() > 253 || !name.split('.').all(is_label) {
+        return Err(Error::custom(format_args!("must be a host name, but is {name:?}")));
+    }
+    Ok(Some(name))
+}
+
 /// Request headers: names are tokens of RFC 9110, values hold no control characters.
 pub fn headers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Secret>, D::Error> {
     let headers = BTreeMap::<String, Secret>::deserialize(deserializer)?;

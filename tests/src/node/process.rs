@@ -13,8 +13,8 @@ use rustix::process::{Pid, kill_process};
 use super::binary;
 use super::builder::NodeBuilder;
 
-/// What the ready line begins with.
-const READY_LINE: &str = "listening on http://";
+/// What the ready line begins with, without TLS and with it.
+const READY_LINES: [&str; 2] = ["listening on http://", "listening on https://"];
 /// How long a node may take until it listens.
 const START_PATIENCE: Duration = Duration::from_secs(60);
 /// Time between two looks at the output.
@@ -214,7 +214,9 @@ fn read_from(log: &Path, begin: u64) -> String {
 /// The address in the ready line. A line is complete only with its line end.
 fn ready_address(printed: &str) -> Option<SocketAddr> {
     let complete = &printed[..printed.rfind('\n')?];
-    let mut addresses = complete.lines().filter_map(|line| line.trim().strip_prefix(READY_LINE));
+    let begun =
+        |line: &'_ str| READY_LINES.iter().find_map(|ready| line.strip_prefix(ready).map(str::to_owned));
+    let mut addresses = complete.lines().filter_map(|line| begun(line.trim()));
     addresses.find_map(|address| address.trim_end_matches('/').parse().ok())
 }
 

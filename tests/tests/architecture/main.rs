@@ -6,17 +6,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms of the node, each with those that it may import from.
-const ROOMS: [(&str, &[&str]); 16] = [
+const ROOMS: [(&str, &[&str]); 17] = [
     ("clock", &[]),
     ("random", &[]),
+    ("pem", &[]),
     ("settings", &["clock", "random"]),
     ("telemetry", &["settings"]),
     ("catalog", &[]),
-    ("cluster", &["clock", "random"]),
-    ("upstream", &[]),
+    ("cluster", &["clock", "pem", "random"]),
+    ("upstream", &["pem"]),
     ("media", &["upstream"]),
     ("actors", &["catalog", "clock", "upstream"]),
-    ("listener", &[]),
+    ("listener", &["pem"]),
     ("models", &["actors", "catalog", "clock", "cluster", "random", "upstream"]),
     ("gateway", &["actors", "clock", "cluster", "listener", "media", "models", "upstream"]),
     ("admin", &["actors", "clock", "cluster", "gateway", "listener", "models", "random"]),

@@ -168,7 +168,7 @@ async fn a_stream_is_finished_after_its_frontend_and_backend_were_removed() {
 }
 
 /// What the node says to a hangup.
-const EXPLAINED: &str = "a hangup changes nothing";
+const EXPLAINED: &str = "a hangup has certificate files read again";
 
 #[tokio::test]
 async fn a_hangup_right_after_the_start_does_not_end_the_node() {

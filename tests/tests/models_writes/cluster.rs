@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ollamaflow_tests::client::Request;
 use ollamaflow_tests::cluster::{Cluster, Consistency, Partition};
 use ollamaflow_tests::objects::{backend, frontend};
 use ollamaflow_tests::simulated::SimulatedBackend;
@@ -50,7 +51,38 @@ async fn what_is_pulled_and_deleted_through_one_node_is_known_to_all() {
     wait_required(&cluster, &json!(["new"])).await;
     assert_eq!(answer(cluster.node(2).addr(), delete("new")).await.status(), 200);
     wait_required(&cluster, &json!([])).await;
-    assert!(backends.iter().all(|backend| models(backend).is_empty()));
+    for backend in &backends {
+        assert!(models(backend).is_empty());
+        // Nobody has pulled it a second time for the sake of the frontend.
+        assert_eq!(backend.stats().pulls_of("new").begun, 1);
+    }
+}
+
+#[tokio::test]
+async fn what_is_changed_through_one_node_is_in_the_next_list_of_the_others() {
+    let backends = backends::<2>(&registry(), &["m"]);
+    let cluster = three(&backends).await;
+    let listed = async || {
+        let mut lists = Vec::new();
+        for node in [1, 2] {
+            let tags = answer(cluster.node(node).addr(), Request::get("/api/tags")).await.json();
+            let models = tags["models"].as_array().unwrap().iter();
+            lists.push(models.map(|model| model["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>());
+        }
+        assert_eq!(lists[0], lists[1]);
+        lists.swap_remove(0)
+    };
+    let node = cluster.node(0).addr();
+    let copy = crate::post("/api/copy", &json!({ "source": "m", "destination": "n" }));
+    assert_eq!(answer(node, copy).await.status(), 200);
+    let mut names = listed().await;
+    names.sort();
+    assert_eq!(names, ["m:latest", "n:latest"]);
+    assert_eq!(answer(node, delete("m")).await.status(), 200);
+    assert_eq!(listed().await, ["n:latest"]);
+    let create = crate::post("/api/create", &json!({ "model": "made", "from": "n" }));
+    assert_eq!(lines(node, create).await.last(), Some(&success()));
+    assert!(listed().await.contains(&"made:latest".to_owned()));
 }
 
 #[tokio::test]

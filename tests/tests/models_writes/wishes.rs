@@ -1,10 +1,11 @@
 //! `RequiredModels` after what clients have changed.
 
 use ollamaflow_tests::simulated::PullFault;
+use ollamaflow_tests::wait;
 use serde_json::json;
 
 use crate::{
-    answer, backends, delete, lines, models, node_of, post, property, pull, registry, setup, success,
+    NEVER, answer, backends, delete, lines, models, node_of, post, property, pull, registry, setup, success,
 };
 
 #[tokio::test]
@@ -71,4 +72,17 @@ async fn a_pull_that_cannot_be_recorded_says_so_and_is_a_success() {
     let whole = answer(node.addr(), post("/api/pull", &json!({ "model": "new", "stream": false }))).await;
     assert_eq!((whole.status(), whole.json()), (200, success()));
     assert!(whole.header("x-ollamaflow-unrecorded").unwrap().contains("1000"));
+}
+
+#[tokio::test]
+async fn a_deletion_ends_the_pull_that_was_begun_for_the_wish() {
+    let registry = registry();
+    registry.set_pace("new", 10, NEVER);
+    let backends = backends::<2>(&registry, &[]);
+    let node = setup(&backends).frontend("RequiredModels", json!(["new"])).start().await;
+    let pulls = || backends.iter().map(|backend| backend.stats().pulls_of("new").at_once).sum::<u64>();
+    wait::until("both pull", || pulls() == 2).await;
+    assert_eq!(answer(node.addr(), delete("new")).await.status(), 404);
+    assert_eq!(property(&node, "RequiredModels").await, json!([]));
+    wait::until("nobody pulls", || pulls() == 0).await;
 }

@@ -1,20 +1,25 @@
 //! The I/O of health checks and model discovery, by `awc`: control traffic, where its costs do not matter.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_tls::connect::{Resolve, Resolver};
 use awc::error::{PayloadError, SendRequestError};
-use awc::http::Method;
+use awc::http::{Method, header};
 use awc::{Client, Connector};
 use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::future::LocalBoxFuture;
 use ollamaflow_protocol::models::inventory::{Capabilities, Disk, InventoryError, Memory};
 use ollamaflow_protocol::object::{ApiFormat, Backend, HealthCheckMethod, Secret};
 use ollamaflow_protocol::time::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::upstream::{TlsError, tls_config};
+use super::tls::tls_of;
+use crate::upstream::{Addresses, TlsError, lookup};
 
 /// Largest answer that is read: a long list of models.
 const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
@@ -174,6 +179,26 @@ fn exchange(
     }
 }
 
+/// Resolves every name to the addresses of this host.
+struct At(String);
+
+// === impl At ===
+
+impl Resolve for At {
+    fn lookup<'a>(
+        &'a self,
+        _: &'a str,
+        port: u16,
+    ) -> LocalBoxFuture<'a, Result<Vec<SocketAddr>, Box<dyn std::error::Error>>> {
+        let host = self.0.trim_start_matches('[').trim_end_matches(']');
+        async move {
+            let found: Addresses = lookup(host.into(), port, ()).await?;
+            Ok(found.into_vec())
+        }
+        .boxed_local()
+    }
+}
+
 // === impl ProbeError ===
 
 impl From<SendRequestError> for ProbeError {
@@ -193,23 +218,33 @@ pub fn control_request(
     path: &str,
     timeout: Duration,
 ) -> Result<awc::ClientRequest, TlsError> {
-    let mut connector = Connector::new().timeout(timeout);
-    if config.ssl {
-        connector = connector.rustls_0_23(tls_config(config.verify_tls)?);
-    }
-    let client = Client::builder().connector(connector).disable_redirects().timeout(timeout).finish();
-    let scheme = if config.ssl { "https" } else { "http" };
     let host = if config.hostname.contains(':') && !config.hostname.starts_with('[') {
         format!("[{}]", config.hostname)
     } else {
         config.hostname.clone()
     };
-    let mut url = format!("{scheme}://{host}:{}{path}", config.port);
+    let tls = tls_of(config)?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    // awc asks a server for the name in the URL.
+    let other_name = config.tls_server_name.as_ref().filter(|_| tls.is_some());
+    let tcp = match other_name {
+        None => actix_tls::connect::Connector::default(),
+        Some(_) => actix_tls::connect::Connector::new(Resolver::custom(At(host.clone()))),
+    };
+    let mut connector = Connector::new().connector(tcp.service()).timeout(timeout);
+    if let Some(tls) = tls {
+        connector = connector.rustls_0_23(tls);
+    }
+    let client = Client::builder().connector(connector).disable_redirects().timeout(timeout).finish();
+    let mut url = format!("{scheme}://{}:{}{path}", other_name.unwrap_or(&host), config.port);
     if let Some(query) = config.querystring.as_ref().map(Secret::expose).filter(|query| !query.is_empty()) {
         url.push(if path.contains('?') { '&' } else { '?' });
         url.push_str(query);
     }
     let mut request = client.request(method, url).force_close();
+    if other_name.is_some() {
+        request = request.insert_header((header::HOST, format!("{host}:{}", config.port)));
+    }
     if let Some(token) = &config.bearer_token {
         request = request.bearer_auth(token.expose());
     }

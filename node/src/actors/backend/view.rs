@@ -13,8 +13,9 @@ use serde_json::{Map, Value};
 use super::capabilities::{Claim, KnownCapabilities};
 use super::health::HealthView;
 use super::inventory::Inventory;
+use super::tls::target_of;
 use crate::clock::now;
-use crate::upstream::{Target, TargetError, TlsError, tls_config};
+use crate::upstream::{Target, TargetError, TlsError};
 
 /// A backend at one moment.
 #[derive(Clone, Debug)]
@@ -197,15 +198,15 @@ impl PinnedModels {
 /// Whether two configurations mean different servers.
 pub(super) fn is_elsewhere(one: &Backend, other: &Backend) -> bool {
     let address = |config: &Backend| (config.hostname.clone(), config.port, config.ssl, config.verify_tls);
-    address(one) != address(other)
+    let identity = |config: &Backend| {
+        let Backend { tls_ca, tls_certificate, tls_key, tls_server_name, .. } = config.clone();
+        (tls_ca, tls_certificate, tls_key, tls_server_name)
+    };
+    address(one) != address(other) || identity(one) != identity(other)
 }
 
 fn target(config: &Backend) -> Result<Arc<Target>, Arc<AddressError>> {
-    let make = || {
-        let tls = if config.ssl { Some(tls_config(config.verify_tls)?) } else { None };
-        Ok::<_, AddressError>(Target::new(&config.hostname, config.port, tls)?)
-    };
-    make().map_err(|e| {
+    target_of(config).map_err(|e| {
         tracing::error!(backend = %config.identifier, error = %e, "the backend's address cannot be used");
         Arc::new(e)
     })

@@ -10,7 +10,7 @@ use ollamaflow_protocol::object::{Backend, BackendRuntime, BackendStatus, Fronte
 use ollamaflow_protocol::time::Timestamp;
 use serde::Serialize;
 
-use crate::actors::Directory;
+use crate::actors::{Directory, check_tls};
 
 /// A kind of object of the catalog.
 pub(in crate::admin) trait Object: Clone + Sized + 'static {
@@ -39,6 +39,11 @@ pub(in crate::admin) trait Object: Clone + Sized + 'static {
 
     /// Reads the body of an update.
     fn patched(&self, body: &[u8]) -> Result<Parsed<Self>, ObjectError>;
+
+    /// What cannot work, whatever it is used for.
+    fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
 
     fn put(self, expect: Precondition) -> Command;
 
@@ -132,6 +137,10 @@ impl Object for Backend {
 
     fn patched(&self, body: &[u8]) -> Result<Parsed<Self>, ObjectError> {
         self.patched(body)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        check_tls(self).map_err(|error| error.to_string())
     }
 
     fn put(self, expect: Precondition) -> Command {

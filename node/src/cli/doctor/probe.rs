@@ -8,7 +8,7 @@ use awc::http::Method;
 use awc::{Client, Connector};
 
 use crate::cli::wire::Backend;
-use crate::upstream::tls_config;
+use crate::upstream::{TlsNeeds, tls_config_for};
 
 /// Longest wait for the answer.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -27,8 +27,11 @@ pub(super) enum Answer {
 pub(super) async fn probe(backend: &Backend) -> Answer {
     let mut connector = Connector::new().timeout(TIMEOUT);
     if backend.ssl {
-        // The certificate is judged, whether or not the node does: it may be the reason.
-        match tls_config(true) {
+        // A certificate of the node, and the name that is asked for in place of the host's, are left out: the key of the
+        // one is not known here, and the client cannot do the other.
+        let needs =
+            TlsNeeds { verify: backend.verify_tls, authorities: backend.tls_ca.clone(), identity: None };
+        match tls_config_for(needs) {
             Ok(config) => connector = connector.rustls_0_23(config),
             Err(error) => return Answer::NoTls(error.to_string()),
         }

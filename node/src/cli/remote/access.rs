@@ -37,6 +37,9 @@ pub(in crate::cli) struct Connection {
     /// The same for requests of clients.
     pub(in crate::cli) client_url: String,
     pub(in crate::cli) token: Secret,
+    /// Whether certificates are verified. That of the node of this machine's settings is for the names that clients know,
+    /// not for an address of this machine.
+    pub(in crate::cli) verify: bool,
 }
 
 // === Access ===
@@ -62,19 +65,21 @@ impl Access {
             (Some(_), Some(_)) => Settings::default(),
             _ => settings::load_for_client(self.sources)?.settings,
         };
-        let url = match &server {
-            Some(server) => base_url(server)?,
-            None => {
-                own_url(settings.admin.listen_target().unwrap_or_else(|| settings.webserver.listen_target()))?
-            }
+        let webserver = &settings.webserver;
+        let (has_tls, clients) = (webserver.ssl.enable, webserver.listen_target());
+        let url = if let Some(server) = &server {
+            base_url(server)?
+        } else {
+            own_url(settings.admin.listen_target().unwrap_or_else(|| clients.clone()), has_tls)?
         };
-        let client_url = match (client_url, &server) {
-            (Some(named), _) => base_url(&named)?,
+        let verify = server.is_some() || client_url.is_some();
+        let client_url = match (&client_url, &server) {
+            (Some(named), _) => base_url(named)?,
             (None, Some(_)) => url.clone(),
-            (None, None) => own_url(settings.webserver.listen_target())?,
+            (None, None) => own_url(clients, has_tls)?,
         };
         let token = token.or_else(|| settings.admin_bearer_tokens.into_iter().next());
-        Ok(Connection { url, client_url, token: token.ok_or(RemoteError::NoToken)? })
+        Ok(Connection { url, client_url, token: token.ok_or(RemoteError::NoToken)?, verify })
     }
 
     /// Whether the node is that of the settings on this machine, for nothing names another one.
@@ -94,7 +99,7 @@ impl Access {
 }
 
 /// The URL of the node that listens there, on this machine.
-fn own_url(target: ListenTarget) -> Result<String, RemoteError> {
+fn own_url(target: ListenTarget, has_tls: bool) -> Result<String, RemoteError> {
     let ListenTarget { host, port } = target;
     let host = match host {
         ListenHost::Name(name) if !name.eq_ignore_ascii_case("localhost") => name,
@@ -102,7 +107,8 @@ fn own_url(target: ListenTarget) -> Result<String, RemoteError> {
         ListenHost::Name(_) | ListenHost::All => "127.0.0.1".to_owned(),
     };
     let target = ListenTarget { host: ListenHost::Name(host), port };
-    if port == 0 { Err(RemoteError::NoPort) } else { Ok(format!("http://{target}")) }
+    let scheme = if has_tls { "https" } else { "http" };
+    if port == 0 { Err(RemoteError::NoPort) } else { Ok(format!("{scheme}://{target}")) }
 }
 
 /// Scheme, host and port of a URL without a path; `HOST:PORT` means HTTP.
@@ -173,6 +179,18 @@ mod tests {
                 access(&json!({"Webserver": {"Hostname": hostname}, "AdminBearerTokens": ["t"]}));
             assert_eq!(resolved(access).0, format!("http://{host}:43411"));
         }
+    }
+
+    #[test]
+    fn a_node_of_this_machine_that_speaks_tls_is_asked_by_it_whatever_name_its_certificate_has() {
+        let ssl = json!({"Enable": true, "CertificateFile": "c", "KeyFile": "k"});
+        let (_directory, mut access) =
+            access(&json!({"Webserver": {"Ssl": ssl}, "AdminBearerTokens": ["t"]}));
+        let connection = access.clone().resolve().unwrap();
+        let both = pair("https://127.0.0.1:43411", "https://127.0.0.1:43411");
+        assert_eq!(((connection.url, connection.client_url), connection.verify), (both, false));
+        access.server = Some("https://node1".to_owned());
+        assert!(access.resolve().unwrap().verify);
     }
 
     #[test]

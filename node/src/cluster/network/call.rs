@@ -30,13 +30,15 @@ pub enum Call {
     Elect,
     /// Come into my cluster.
     Invite,
+    /// You may want to know.
+    Note,
 }
 
 // === Call ===
 
 impl Call {
     /// All calls.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Hello,
         Self::Join,
         Self::Append,
@@ -47,6 +49,7 @@ impl Call {
         Self::Membership,
         Self::Elect,
         Self::Invite,
+        Self::Note,
     ];
 
     /// The path of the request. `1` is the version of the transport.
@@ -62,6 +65,7 @@ impl Call {
             Self::Membership => "/peer/1/membership",
             Self::Elect => "/peer/1/elect",
             Self::Invite => "/peer/1/invite",
+            Self::Note => "/peer/1/note",
         }
     }
 
@@ -82,7 +86,8 @@ impl Call {
             | Self::ReadIndex
             | Self::Membership
             | Self::Elect
-            | Self::Invite => SMALL,
+            | Self::Invite
+            | Self::Note => SMALL,
         }
     }
 

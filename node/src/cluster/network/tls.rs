@@ -1,16 +1,16 @@
 //! Mutual TLS between nodes: each shows a certificate, and each verifies the other's against one authority.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::crypto::ring;
-use rustls::pki_types::pem::{self, PemObject as _};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::VerifierBuilderError;
 use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, ServerConfig};
 use thiserror::Error;
+
+use crate::pem::{self, PemError};
 
 /// The one protocol that is spoken through TLS.
 const ALPN: &[u8] = b"http/1.1";
@@ -26,25 +26,9 @@ pub struct PeerTls {
 /// Why TLS between nodes cannot be set up.
 #[derive(Debug, Error)]
 pub enum PeerTlsError {
-    /// A file cannot be read.
-    #[error("{path} cannot be read: {source}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What happened.
-        source: std::io::Error,
-    },
-    /// A file has no PEM section of that kind.
-    #[error("the {what} is no PEM file of that kind: {source}")]
-    Pem {
-        /// What the file is for.
-        what: &'static str,
-        /// What is wrong with it.
-        source: pem::Error,
-    },
-    /// The file has no certificate.
-    #[error("the {0} has no certificate")]
-    Empty(&'static str),
+    /// A file does not hold what it should.
+    #[error(transparent)]
+    Pem(#[from] PemError),
     /// A certificate or the key cannot be used.
     #[error("the certificates cannot be used: {0}")]
     Setup(#[from] rustls::Error),
@@ -58,22 +42,14 @@ pub enum PeerTlsError {
 impl PeerTls {
     /// TLS by three PEM files: the authority's certificate, this node's chain, and its private key. Blocks.
     pub fn load(authority: &Path, chain: &Path, key: &Path) -> Result<Self, PeerTlsError> {
-        let read = |path: &Path| {
-            std::fs::read(path).map_err(|source| PeerTlsError::Read { path: path.to_owned(), source })
-        };
-        Self::from_pem(&read(authority)?, &read(chain)?, &read(key)?)
+        Self::from_pem(&pem::read(authority)?, &pem::read(chain)?, &pem::read(key)?)
     }
 
     /// The same by the files' contents.
     pub fn from_pem(authority: &[u8], chain: &[u8], key: &[u8]) -> Result<Self, PeerTlsError> {
-        let mut roots = RootCertStore::empty();
-        for certificate in certificates("certificate authority", authority)? {
-            roots.add(certificate)?;
-        }
-        let roots = Arc::new(roots);
-        let chain = certificates("node's certificate", chain)?;
-        let key = PrivateKeyDer::from_pem_slice(key)
-            .map_err(|source| PeerTlsError::Pem { what: "node's private key", source })?;
+        let roots = Arc::new(pem::authorities("certificate authority", authority)?);
+        let chain = pem::certificates("node's certificate", chain)?;
+        let key = pem::private_key("node's private key", key)?;
         let provider = Arc::new(ring::default_provider());
 
         let verifier =
@@ -105,11 +81,4 @@ impl fmt::Debug for PeerTls {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("PeerTls")
     }
-}
-
-fn certificates(what: &'static str, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, PeerTlsError> {
-    let found = CertificateDer::pem_slice_iter(text)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|source| PeerTlsError::Pem { what, source })?;
-    if found.is_empty() { Err(PeerTlsError::Empty(what)) } else { Ok(found) }
 }

@@ -1,9 +1,13 @@
 //! Changes that take one short call at each target: deleting, copying, looking for a blob.
 
+use std::time::Duration;
+
 use actix_web::http::StatusCode;
+use actix_web::rt::time::timeout;
 use bytes::Bytes;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use ollamaflow_protocol::id::BackendId;
+use ollamaflow_protocol::models::desired::ActionKind;
 use ollamaflow_protocol::models::progress::{Failed, Outcome, Progress};
 use ollamaflow_protocol::route::ClientProtocol;
 use ollamaflow_protocol::wire;
@@ -14,10 +18,14 @@ use super::refusal::ManageError;
 use super::roll::Roll;
 use super::targets::{Site, Targets};
 use super::{Answered, Content, Managing};
+use crate::cluster::{Cluster, Note};
 use crate::upstream::RequestBody;
 
 /// What a backend says of its success, in the words of a stream.
 const SUCCESS: &[u8] = b"{\"status\":\"success\"}\n";
+
+/// Longest wait before a deletion for pulls that are about to be given up.
+const GIVEN_UP: Duration = Duration::from_secs(3);
 
 /// What became of a call at one target.
 pub(super) type Called = (Site, Result<Said, Failed>);
@@ -33,7 +41,7 @@ impl Managing<'_> {
         body: &Bytes,
     ) -> Result<Answered, ManageError> {
         let called = self.called(&targets.sites, |_| Ok(body.clone())).await;
-        join_all(called.iter().map(|(site, _)| site.look_again())).await;
+        looked_again(&self.gateway.cluster, called.iter().map(|(site, _)| site)).await;
         let mut roll = Roll::of(&targets);
         match together(&called, &mut roll) {
             None => match absent(&targets, model) {
@@ -44,6 +52,17 @@ impl Managing<'_> {
             Some(Outcome { status: 200, .. }) => Ok(Answered::whole(StatusCode::OK, Vec::new(), roll)),
             Some(outcome) => Ok(Answered::outcome(outcome, roll)),
         }
+    }
+
+    /// Waits until pulls of the model have ended that were begun for a wish that is no more: each would bring it back. One
+    /// that goes on is a client's, who wants it.
+    pub(super) async fn until_given_up(self, targets: &Targets, model: &str) {
+        let claims = &self.gateway.claims;
+        let ends = targets
+            .sites
+            .iter()
+            .map(|site| claims.until_free(site.backend.id(), ActionKind::Pull, model, |_| {}));
+        let _ = timeout(GIVEN_UP, join_all(ends)).await;
     }
 
     /// Whether all targets have the blob.
@@ -141,10 +160,18 @@ impl Answered {
     }
 }
 
+/// Has the models of the backends looked at anew, by all nodes, so that the next list shows what was changed.
+pub(super) async fn looked_again(cluster: &Cluster, sites: impl IntoIterator<Item = &Site>) {
+    let sites: Vec<_> = sites.into_iter().collect();
+    let backends = sites.iter().map(|site| site.backend.id().clone()).collect();
+    let note = Note::ModelsChanged(backends);
+    join(cluster.tell(&note), join_all(sites.iter().map(|site| site.look_again()))).await;
+}
+
 // === impl Site ===
 
 impl Site {
-    /// Has the backend's models looked at anew, so that the next list shows what was changed.
+    /// Has the backend's models looked at anew by this node.
     pub(super) async fn look_again(&self) {
         // If it does not answer, the list will show it when it does.
         let _ = self.backend.refresh_inventory().await;

@@ -22,11 +22,13 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::call::{Call, Said, failed};
+use super::everywhere::looked_again;
 use super::roll::Roll;
 use super::stream::{Piece, Stream};
 use super::targets::{Site, Targets};
 use super::wishes::Wishes;
 use super::{Answered, Content, Managing};
+use crate::cluster::Cluster;
 use crate::models::{ClaimError, Claims, Holding};
 use crate::upstream::RequestBody;
 
@@ -70,6 +72,8 @@ struct Run {
     streams: bool,
     /// What is told first.
     notice: Option<String>,
+    /// Where the other nodes are told of what was changed.
+    cluster: Cluster,
     /// What the frontend is to require afterwards.
     wish: Option<(Wishes, String)>,
 }
@@ -108,7 +112,8 @@ impl Managing<'_> {
         };
         let holdings = vec![None; calls.len()];
         let progress = Progress::new(parts);
-        let run = Run { progress, calls, claims, holdings, streams, notice, wish };
+        let cluster = self.gateway.cluster.clone();
+        let run = Run { progress, calls, claims, holdings, streams, notice, cluster, wish };
         let (pieces, out) = mpsc::channel(1);
         let mut stream = Stream::begin(run.go(pieces), out);
         match stream.first().await {
@@ -138,7 +143,8 @@ impl Run {
         let calls = std::mem::take(&mut self.calls);
         let ids: Vec<_> = calls.iter().map(|(site, _)| site.backend.id().clone()).collect();
         let claims = self.claims.take();
-        let begin = |(index, (site, call))| one(index, site, call, claims.clone(), reports.clone());
+        let cluster = self.cluster.clone();
+        let begin = |(index, (site, call))| one(index, site, call, claims.clone(), &cluster, reports.clone());
         let mut running: FuturesUnordered<_> = calls.into_iter().enumerate().map(begin).collect();
         drop(reports);
         let mut lines = Vec::new();
@@ -225,6 +231,7 @@ async fn one(
     site: Site,
     call: Result<Call, Failed>,
     claims: Option<(Claims, String)>,
+    cluster: &Cluster,
     reports: mpsc::Sender<Report>,
 ) {
     let end = match (call, claims) {
@@ -234,7 +241,7 @@ async fn one(
         (Ok(mut call), None) => relayed(index, &mut call, &reports).await.map(drop),
         (Err(failed), _) => Err(failed),
     };
-    site.look_again().await;
+    looked_again(cluster, [&site]).await;
     let event = match end {
         Ok(()) => Event::Ended,
         Err(failed) => Event::Failed(failed),

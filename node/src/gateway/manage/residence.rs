@@ -14,7 +14,7 @@ use futures_util::future::join_all;
 use ollamaflow_protocol::inspect::Residence;
 
 use super::call::failed;
-use super::everywhere::together;
+use super::everywhere::{looked_again, together};
 use super::roll::Roll;
 use super::targets::{Narrowing, Purpose, Site, Targets};
 use super::{Answered, EACH, ManageError, Managing, is_allowed};
@@ -124,7 +124,6 @@ impl Managing<'_> {
                         Ok(answer) => read(*answer).await,
                         Err(refusal) => Err(refusal),
                     };
-                    site.look_again().await;
                     (site, answer)
                 }),
                 None => roll.tell(site.backend.id(), "busy"),
@@ -137,7 +136,9 @@ impl Managing<'_> {
         trace.route();
         trace.attempts_at(loads.len(), EACH);
         let mut first: Option<Result<(StatusCode, Bytes), Refusal>> = None;
-        for (site, answer) in join_all(loads).await {
+        let loaded = join_all(loads).await;
+        looked_again(&self.gateway.cluster, loaded.iter().map(|(site, _)| *site)).await;
+        for (site, answer) in loaded {
             let is_good = answer.as_ref().is_ok_and(|(status, _)| status.is_success());
             roll.tell(site.backend.id(), if is_good { "done" } else { "failed" });
             let has_good = matches!(&first, Some(Ok((status, _))) if status.is_success());
@@ -169,7 +170,7 @@ impl Managing<'_> {
         };
         let called = self.called(&targets.sites, own).await;
         let Some(outcome) = together(&called, &mut roll) else { return Ok(None) };
-        join_all(called.iter().map(|(site, _)| site.look_again())).await;
+        looked_again(&self.gateway.cluster, called.iter().map(|(site, _)| site)).await;
         trace.route();
         trace.attempts_at(targets.sites.len(), EACH);
         if outcome.status != 200 {

@@ -81,6 +81,12 @@ impl Wanted {
         wanting.into_iter().any(|(model, _)| satisfies(model, available))
     }
 
+    /// Whether a model is to be deleted: it is forbidden, and nobody wants it.
+    pub fn rejects(&self, available: &str) -> bool {
+        let rejecting = |(model, wishes): (&String, &Wishes)| wishes.delete && satisfies(model, available);
+        !self.wants(available) && self.wishes.iter().any(rejecting)
+    }
+
     /// The wishes for a model, which one spelling stands for. A name without a tag is no spelling of `:latest` here: any
     /// tag satisfies it.
     fn of(&mut self, model: &str) -> &mut Wishes {

@@ -1,0 +1,84 @@
+//! Notes: what one member lets the others know, without agreement. One that is lost costs time, never truth.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use ollamaflow_protocol::id::BackendId;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot};
+
+use super::codec;
+use super::network::{Call, Target};
+use super::node::Node;
+
+/// Most notes that wait to be dealt with. What comes beyond is dropped.
+const MAX_WAITING: usize = 64;
+
+/// Longest wait for a note to be dealt with at its receiver.
+const DEALING_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Longest wait for a member to answer: it deals with the note meanwhile.
+const TELLING_TIMEOUT: Duration = Duration::from_millis(1500);
+
+/// What one member lets the others know. It travels between nodes: plain data, and new kinds come last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Note {
+    /// A client has changed the models of these backends: what is known of them is old.
+    ModelsChanged(Vec<BackendId>),
+}
+
+/// A note that has come. The sender waits, for a little, until this is dropped.
+#[derive(Debug)]
+pub struct Received {
+    /// What it says.
+    pub note: Note,
+    _dealt: oneshot::Sender<()>,
+}
+
+/// Where notes come in.
+pub(super) struct Inbox {
+    sender: mpsc::Sender<Received>,
+    receiver: Mutex<Option<mpsc::Receiver<Received>>>,
+}
+
+// === impl Inbox ===
+
+impl Inbox {
+    pub(super) fn new() -> Self {
+        let (sender, receiver) = mpsc::channel(MAX_WAITING);
+        Self { sender, receiver: Mutex::new(Some(receiver)) }
+    }
+
+    /// The end at which notes are read. There is one: later calls get none.
+    pub(super) fn open(&self) -> Option<mpsc::Receiver<Received>> {
+        self.receiver.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Hands on a note, and waits until it is dealt with, or for long enough.
+    pub(super) async fn take(&self, note: Note) {
+        let (dealt, is_dealt_with) = oneshot::channel();
+        if self.sender.try_send(Received { note, _dealt: dealt }).is_ok() {
+            let _ = tokio::time::timeout(DEALING_TIMEOUT, is_dealt_with).await;
+        }
+    }
+}
+
+/// Tells the other members, and waits until they have dealt with it, or for long enough.
+pub(super) async fn tell(own: &Node, note: &Note) {
+    let (Some(link), Some(consensus)) = (&own.link, own.consensus()) else { return };
+    let body = match codec::encode(note) {
+        Ok(body) => body,
+        Err(error) => return tracing::warn!(%error, "a note to the other nodes cannot be encoded"),
+    };
+    let others = consensus.members().into_iter().filter(|(id, _)| *id != consensus.id);
+    let calls = others.map(|(id, member)| {
+        let (target, body) = (Target { address: member.address, node: Some(id) }, body.clone());
+        async move {
+            if let Err(error) = link.client.call(&target, Call::Note, body, TELLING_TIMEOUT).await {
+                tracing::debug!(node = id, %error, "a node was not told what has changed; it will see for itself");
+            }
+        }
+    });
+    join_all(calls).await;
+}
