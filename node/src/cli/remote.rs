@@ -39,6 +39,9 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How a node begins to say that nobody is served at a host name; the listener of the admin API says it of all.
+const NO_FRONTEND: &str = "no frontend for host";
+
 /// Why a command that talks to a node failed.
 #[derive(Debug, Error)]
 pub enum RemoteError {
@@ -390,17 +393,15 @@ impl Answer {
     /// The sentence of whoever refused, or one on the status where there is none.
     fn refusal(&self, audience: Audience) -> RemoteError {
         let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
-        // No API of clients has errors of this shape.
-        if audience == Audience::Clients
-            && self.status == StatusCode::NOT_FOUND
-            && body.get("Message").is_some()
-        {
-            return RemoteError::Failed(format!(
-                "{} has the admin API alone: name the URL where clients are served by --client-url",
-                self.url
-            ));
-        }
-        let message = sentence(&body).map(printable);
+        let message = sentence(&body).map(printable).map(|message| match audience {
+            // The frontend is there, for it was asked for by its name before.
+            Audience::Clients if self.status == StatusCode::NOT_FOUND && message.starts_with(NO_FRONTEND) => {
+                format!(
+                    "{message}: if that is the admin API alone, --client-url names where clients are served"
+                )
+            }
+            _ => message,
+        });
         let message = message.unwrap_or_else(|| {
             format!("{} answered {}, and not as a node does: is it one?", self.url, self.status)
         });

@@ -119,7 +119,7 @@ async fn where_the_admin_api_has_an_address_of_its_own_clients_are_named_beside_
         }
     })
     .await;
-    let error = operator.fails("try x --model m", 1).await;
+    let error = operator.fails("try x --model m", 5).await;
     assert!(error.contains("--client-url"), "{error}");
     assert_eq!(operator.json(&format!("try x --model m --client-url {}", node.url())).await["Backend"], "b1");
 }
