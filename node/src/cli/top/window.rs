@@ -62,7 +62,7 @@ impl Window {
         for line in text.lines().take(room) {
             queue!(drawn, Print(line), Clear(ClearType::UntilNewLine), Print("\r\n"))?;
         }
-        let last = trouble.map_or_else(|| "q leaves".to_owned(), |trouble| format!("{trouble}  (q leaves)"));
+        let last = trouble.map_or_else(|| "q leaves".to_owned(), |trouble| format!("q leaves  {trouble}"));
         queue!(drawn, Clear(ClearType::FromCursorDown), MoveTo(0, height.saturating_sub(1)))?;
         queue!(drawn, Print(cut(&last, self.screen().width)))?;
         draw(output, &drawn)
