@@ -42,7 +42,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ollamaflow_protocol::cluster::{Applied, ClusterState, Command, NodeId};
+use ollamaflow_protocol::cluster::{Applied, ClusterState, Command, NodeId, Rejection};
 use tokio::sync::{mpsc, watch};
 
 pub use self::contention::Contention;
@@ -103,6 +103,17 @@ impl Cluster {
     /// The state that this node has applied.
     pub fn state(&self) -> ClusterState {
         self.0.node.state()
+    }
+
+    /// The state that this node has applied, or why there is none yet: before a cluster is born, its catalog is not empty
+    /// but unknown.
+    pub fn known_state(&self) -> Result<ClusterState, ClusterError> {
+        let state = self.state();
+        if state.cluster_id().is_none() {
+            self.0.node.member()?;
+            return Err(Rejection::NotSeeded.into());
+        }
+        Ok(state)
     }
 
     /// Tells when another state was applied.

@@ -23,7 +23,7 @@ mod rename;
 pub mod wishes;
 
 pub use self::alias::ModelAliases;
-pub(crate) use self::alias::{default_model, model_names};
+pub(crate) use self::alias::{default_model, model_names, required_models};
 
 /// Whether a model that is there satisfies the wish for a model: it is the same one, or the wish names no tag and the
 /// model is one of its tags. So `all-minilm:33m` satisfies `all-minilm`.

@@ -327,9 +327,8 @@ fn openai(method: &str, rest: &[&[u8]]) -> Route {
         _ => return passed_through(method, Operation::OpenAiOther),
     };
     let allow = match operation {
-        Operation::OpenAiModels => "GET, HEAD",
-        // OpenAI deletes fine-tuned models this way; the backend decides.
-        Operation::OpenAiModel => "GET, HEAD, DELETE",
+        // OpenAI deletes fine-tuned models by DELETE; no engine does.
+        Operation::OpenAiModels | Operation::OpenAiModel => "GET, HEAD",
         _ => "POST",
     };
     by_method(method, Route::Proxy(operation), allow)

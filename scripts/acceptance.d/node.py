@@ -31,6 +31,9 @@ class Node:
         answer = httpx.get(
             f"{self.url}/v1.0/backends/health", headers={"Authorization": f"Bearer {ADMIN_TOKEN}"}
         )
+        if answer.status_code == 503:
+            # Its cluster is still forming.
+            return False
         answer.raise_for_status()
         return {view["Identifier"] for view in answer.json() if "HealthySinceUtc" in view} == self.backends
 

@@ -10,6 +10,7 @@ mod queue;
 mod select;
 mod session;
 mod survey;
+mod tried;
 mod waiting;
 
 use std::collections::HashMap;
@@ -30,11 +31,12 @@ use self::budget::RetryBudget;
 pub use self::clients::ClientLimits;
 pub use self::explain::{CandidateReport, Explanation};
 use self::quantile::P95;
-pub use self::query::{Decision, Denied, Pick, Query, Tried, Wish};
+pub use self::query::{Decision, Denied, Pick, Query, Wish};
 use self::queue::Queue;
 pub use self::select::NoCandidate;
 pub use self::session::{ClientKey, Moment, SessionView, Sessions};
 pub use self::survey::Exclusion;
+pub use self::tried::Tried;
 use super::backend::{BackendHandle, BackendView, PinnedModels, RunnerNeed};
 use super::bell::Bell;
 

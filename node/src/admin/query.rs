@@ -19,11 +19,11 @@ pub(super) fn flag(request: &HttpRequest, name: &str) -> Result<bool, Failure> {
     }
 }
 
-/// The state that a read shows: that of this node, or with `consistency=linearizable` one that has everything that
+/// The state that a read shows: that of this node, if it has one yet, or with `consistency=linearizable` one that has everything that
 /// was confirmed before the request came.
 pub(super) async fn state(request: &HttpRequest, admin: &AdminState) -> Result<ClusterState, Failure> {
     match parameter(request, "consistency")?.as_deref() {
-        None | Some("local") => Ok(admin.cluster.state()),
+        None | Some("local") => Ok(admin.cluster.known_state()?),
         Some("linearizable") => Ok(admin.cluster.linearizable().await?),
         Some(_) => {
             Err(Failure::Invalid("the query parameter consistency must be local or linearizable".to_owned()))

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use actix_web::HttpRequest;
 use ollamaflow_protocol::route::Kind;
+use ollamaflow_protocol::wire::fault::Fault;
 
 pub(super) use self::continuing::Further;
 use self::exchange::{Attempted, Exchange};
@@ -104,6 +105,9 @@ impl Attempts<'_> {
                 request = %self.id.as_str(), backend = %failure.backend.id(), fault = ?failure.fault,
                 reason = failure.words.as_deref().unwrap_or_default(), "attempt failed"
             );
+            if failure.fault == Fault::ModelMissing {
+                tried.lacks(&failure.backend);
+            }
             let next = failures.put(failure);
             let another = next == Next::Another
                 && config.allow_retries

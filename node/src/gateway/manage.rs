@@ -179,8 +179,9 @@ impl Managing<'_> {
                 let wishes = (!targets.is_narrowed).then(|| self.wishes());
                 Ok(self.merged(targets, &body, streams, Some(Pull { model, wishes })).await)
             }
-            Change::Create { from, blobs, .. } => {
+            Change::Create { model, from, blobs } => {
                 let targets = self.able_to_create(targets, from.as_deref(), &blobs).await?;
+                targets.must_agree_on(&model, from.as_deref().unwrap_or("the blobs"))?;
                 trace.attempts_at(targets.sites.len(), EACH);
                 Ok(self.merged(targets, &body, streams, None).await)
             }
@@ -189,17 +190,28 @@ impl Managing<'_> {
                 trace.attempts_at(targets.sites.len(), ONE);
                 Ok(self.merged(targets, &body, streams, None).await)
             }
-            Change::Copy { source, .. } => {
+            Change::Copy { source, destination } => {
+                let targets = self.able_to_create(targets, Some(&source), &[]).await?;
+                targets.must_agree_on(&destination, &source)?;
                 trace.attempts_at(targets.sites.len(), EACH);
                 self.everywhere(targets, &source, &body).await
             }
             Change::Delete { model } => {
-                if !targets.is_narrowed {
-                    self.wishes().forget(&self.admitted.frontend, &model).await?;
+                let wishes = (!targets.is_narrowed).then(|| self.wishes());
+                if let Some(wishes) = &wishes {
+                    self.must_not_be_required_elsewhere(&targets, &model)?;
+                    wishes.forget(&model).await?;
                     self.until_given_up(&targets, &model).await;
                 }
                 trace.attempts_at(targets.sites.len(), EACH);
-                self.everywhere(targets, &model, &body).await
+                let answered = self.everywhere(targets, &model, &body).await;
+                if let Some(wishes) = &wishes
+                    && let Err(error) = wishes.forget(&model).await
+                {
+                    // A pull that has ended meanwhile may have recorded it again.
+                    tracing::warn!(model, %error, "a model was deleted, and its frontend may require it still");
+                }
+                answered
             }
         }
     }

@@ -316,6 +316,13 @@ pub(crate) fn model_names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     Ok(names)
 }
 
+/// The same for `RequiredModels`, where clients of the original may send empty names: they are left out.
+pub(crate) fn required_models<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let names = Vec::<String>::deserialize(deserializer)?;
+    let names: Vec<_> = names.into_iter().filter(|name| !name.trim().is_empty()).collect();
+    model_names(de::value::SeqDeserializer::new(names.into_iter()))
+}
+
 fn check_name<E: de::Error>(name: &str, place: impl FnOnce() -> String) -> Result<(), E> {
     let is_good = !name.trim().is_empty() && name.len() <= MAX_NAME && !name.chars().any(char::is_control);
     if is_good {

@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+use super::inventory::MAX_NAME;
 use crate::json::key::same_key;
 use crate::route::Operation;
 
@@ -58,6 +59,9 @@ pub enum ChangeError {
     /// Something that it has to name is not there.
     #[error("{0} is required")]
     Unnamed(&'static str),
+    /// A name that no model can have.
+    #[error("{0} must be a name of at most {MAX_NAME} bytes, without control characters")]
+    BadName(&'static str),
     /// It names too many blobs.
     #[error("a model can be made of at most {MAX_BLOBS} blobs")]
     TooManyBlobs,
@@ -122,13 +126,20 @@ impl Fields {
     }
 
     fn required(&self, name: &'static str) -> Result<String, ChangeError> {
-        self.text(name).map(str::to_owned).ok_or(ChangeError::Unnamed(name))
+        Self::named(name, self.text(name))
+    }
+
+    fn named(what: &'static str, text: Option<&str>) -> Result<String, ChangeError> {
+        let text = text.ok_or(ChangeError::Unnamed(what))?;
+        if text.len() > MAX_NAME || text.chars().any(char::is_control) {
+            return Err(ChangeError::BadName(what));
+        }
+        Ok(text.to_owned())
     }
 
     /// `model`, or what it was called before.
     fn model(&self) -> Result<String, ChangeError> {
-        let model = self.text("model").or_else(|| self.text("name"));
-        model.map(str::to_owned).ok_or(ChangeError::Unnamed("model"))
+        Self::named("model", self.text("model").or_else(|| self.text("name")))
     }
 
     /// The digests in `files` and `adapters`, each once.
@@ -148,6 +159,18 @@ mod tests {
 
     fn read(operation: Operation, body: &str) -> Result<Change, String> {
         Change::read(operation, body.as_bytes()).unwrap().map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_name_that_no_model_can_have_is_refused() {
+        let long = "a".repeat(MAX_NAME + 1);
+        for name in ["a\u{0}b", "a\nb", long.as_str()] {
+            let body = serde_json::json!({ "model": name, "source": name, "destination": "x" }).to_string();
+            for operation in [Operation::OllamaPull, Operation::OllamaCreate, Operation::OllamaCopy] {
+                let told = read(operation, &body).unwrap_err();
+                assert!(told.contains("must be a name of at most 1024 bytes"), "{told}");
+            }
+        }
     }
 
     #[test]

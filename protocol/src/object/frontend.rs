@@ -8,7 +8,7 @@ use super::lenient::{self, ObjectError, Parsed};
 use super::path::JsonPath;
 use super::validate::{INT_MAX, between, host_name, ignored, pinned};
 use crate::id::{BackendId, FrontendId, IdError};
-use crate::models::{ModelAliases, default_model, model_names};
+use crate::models::{ModelAliases, default_model, model_names, required_models};
 use crate::time::Timestamp;
 
 /// One virtual server. The order of the fields is the order of the JSON properties; the defaults are those of
@@ -52,6 +52,7 @@ pub struct Frontend {
     /// The backends to use, in order.
     pub backends: Vec<BackendId>,
     /// Models that each Ollama backend of this frontend is to have.
+    #[serde(deserialize_with = "required_models")]
     pub required_models: Vec<String>,
     /// Models that each Ollama backend of this frontend is to have in its memory, and therefore on its disk.
     #[serde(deserialize_with = "model_names")]

@@ -107,6 +107,8 @@ fn what_a_frontend_says_of_models_is_read_checked_and_written() {
     for (property, value) in [
         ("PreloadModels", json!([""])),
         ("ForbiddenModels", json!(["a\nb"])),
+        ("RequiredModels", json!(["a\u{1}b"])),
+        ("RequiredModels", json!(["a".repeat(1025)])),
         ("PreloadModels", json!(vec!["a"; 1001])),
         ("ModelAliases", json!({"a": 1})),
         ("ModelAliases", json!({"a": "x", "A:latest": "y"})),
@@ -116,6 +118,12 @@ fn what_a_frontend_says_of_models_is_read_checked_and_written() {
         let error = frontend(&json!({"Identifier": "f1", property: value})).unwrap_err().to_string();
         assert!(error.contains(property), "{error}");
     }
+}
+
+#[test]
+fn empty_names_of_required_models_are_left_out() {
+    let read = frontend(&json!({"Identifier": "f1", "RequiredModels": ["", "m", " "]})).unwrap();
+    assert_eq!(read.value.required_models, ["m"]);
 }
 
 #[test]

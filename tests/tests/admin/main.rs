@@ -1,5 +1,5 @@
-//! The admin API as its clients meet it: the original's dashboard and collections, scripts that keep a catalog in a
-//! repository, operators, and whoever watches the probes.
+//! The admin API as its clients meet it: scripts that keep a catalog in a repository, operators, and whoever watches the
+//! probes. What the original's dashboard needs of it is the suite `dashboard`.
 //!
 //! Each test starts the real binary on a port of the OS's choice.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test, which is what is wanted")]
@@ -10,8 +10,6 @@ mod catalog;
 mod cluster;
 mod concurrency;
 mod conditions;
-mod dashboard;
-mod dashboard_bodies;
 mod deleting;
 mod failures;
 mod freshness;

@@ -165,3 +165,37 @@ async fn the_models_of_an_openai_engine_count_as_well() {
         assert!(decision(&answer).starts_with("RoundRobin"));
     }
 }
+
+#[tokio::test]
+async fn whatever_becomes_of_the_only_one_that_has_the_model_no_other_is_asked() {
+    let (having, lacking) = (ollama(), ollama_having(&["other"]));
+    // It stays healthy, so that only the request itself finds out.
+    let node = Setup::new().backend(&having).backend(&lacking).start().await;
+    wait_models(&node, "m", &[("b1", true), ("b2", false)]).await;
+    having.set_fault(FaultKind::json(500, &json!({ "error": "boom" })));
+    for _ in 0..3 {
+        let answer = ask(&node, chat(false)).await;
+        assert_eq!(
+            (answer.status(), served_by(&answer), attempts(&answer)),
+            (500, "b1", 1),
+            "{}",
+            answer.text()
+        );
+    }
+    having.clear_faults();
+    let draining = json!({ "State": "Draining" });
+    assert_eq!(node.admin("PUT", "/v1.0/backends/b1", Some(&draining)).await.0, 200);
+    let answer = ask(&node, chat(false)).await;
+    assert_eq!(answer.status(), 502, "{}", answer.text());
+    assert!(answer.text().contains("1 draining, 1 without the model"), "{}", answer.text());
+    let active = json!({ "State": "Active" });
+    assert_eq!(node.admin("PUT", "/v1.0/backends/b1", Some(&active)).await.0, 200);
+    having.stop();
+    for request in
+        [chat(true), client::Request::post("/v1/chat/completions").json(&chat_body("m", "x", false))]
+    {
+        let answer = ask(&node, request).await;
+        assert_eq!(answer.status(), 502, "{}", answer.text());
+    }
+    assert_eq!(lacking.stats().received(), 0);
+}

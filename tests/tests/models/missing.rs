@@ -5,7 +5,12 @@ use std::time::{Duration, Instant};
 use ollamaflow_tests::setup::Setup;
 use ollamaflow_tests::simulated::{FaultKind, SimConfig, SimulatedBackend};
 
-use crate::{get, missing, names, ollama, wait_listed};
+use ollamaflow_tests::client::Request;
+use ollamaflow_tests::objects::Backend;
+use ollamaflow_tests::wait;
+use serde_json::json;
+
+use crate::{ask, get, missing, names, ollama, vllm, wait_listed};
 
 /// An Ollama that never tells what it has.
 fn silent(models: &[&str]) -> SimulatedBackend {
@@ -87,4 +92,26 @@ async fn if_nothing_is_known_a_read_is_refused_as_a_request_without_backends() {
     assert_eq!(openai.status(), 502);
     assert!(openai.json()["error"]["message"].is_string(), "{}", openai.text());
     assert_eq!(get(&node, "/v1/models/a").await.status(), 502);
+}
+
+#[tokio::test]
+async fn a_model_that_nobody_has_is_not_loaded_by_a_backend_that_loads_nothing() {
+    let (engine, server) = (ollama(&["m"]), vllm(&["served"]));
+    let node = Setup::new().backend(&engine).backend_with(&server, Backend::openai).start().await;
+    node.wait_healthy(&["b1", "b2"]).await;
+    wait::until_answered("the lists are known", async || {
+        let names = names(&get(&node, "/api/tags").await);
+        if names.len() == 2 { Ok(()) } else { Err(names.join(", ")) }
+    })
+    .await;
+    for keep_alive in [json!("5m"), json!(0)] {
+        for _ in 0..3 {
+            let request =
+                Request::post("/api/generate").json(&json!({ "model": "nada", "keep_alive": keep_alive }));
+            let answer = ask(&node, request).await;
+            assert_eq!(answer.status(), 404, "{keep_alive}: {}", answer.text());
+        }
+    }
+    let load = Request::post("/api/generate").json(&json!({ "model": "served" }));
+    assert_eq!(ask(&node, load).await.status(), 200);
 }

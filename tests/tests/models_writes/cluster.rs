@@ -140,3 +140,19 @@ async fn without_a_quorum_a_deletion_is_refused_before_anything_is_deleted() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn who_waits_for_anothers_pull_sees_how_far_it_is() {
+    let registry = registry();
+    registry.set_pace("new", 25, Duration::from_millis(500));
+    let backends = backends::<2>(&registry, &[]);
+    let cluster = three(&backends).await;
+    let (first, second) =
+        tokio::join!(lines(cluster.node(0).addr(), pull()), lines(cluster.node(1).addr(), pull()));
+    assert_eq!((first.last(), second.last()), (Some(&success()), Some(&success())));
+    let waiting = [first, second].into_iter().flatten().filter_map(|line| {
+        let status = line["status"].as_str()?;
+        status.strip_suffix(" %").map(str::to_owned)
+    });
+    assert!(waiting.count() >= 1, "the holder tells it with each renewal, after 10 s");
+}

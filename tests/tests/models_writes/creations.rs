@@ -104,3 +104,26 @@ async fn a_body_without_a_model_is_refused_by_what_it_lacks() {
         assert_eq!((answer.status(), answer.json()), (400, json!({ "error": why })), "{path} {body}");
     }
 }
+
+#[tokio::test]
+async fn what_would_leave_two_models_under_one_name_is_refused() {
+    let backends = backends::<2>(&registry(), &["common", "m"]);
+    backends[1].remove_model("m");
+    let node = node_of(&backends).await;
+    let copy = post("/api/copy", &json!({ "source": "m", "destination": "common" }));
+    let create = post("/api/create", &json!({ "model": "common", "from": "m" }));
+    let before = backends[0].digest_of("common");
+    for request in [copy.clone(), create] {
+        let refused = answer(node.addr(), request).await;
+        assert_eq!(refused.status(), 409, "{}", refused.text());
+        assert!(
+            error(&refused.json()).contains("backends b2 have another model 'common'"),
+            "{}",
+            refused.text()
+        );
+    }
+    assert_eq!(backends[0].digest_of("common"), before);
+    let narrowed = copy.header("X-OllamaFlow-Backend-Filter", "b1");
+    assert_eq!(answer(node.addr(), narrowed).await.status(), 200);
+    assert_ne!(backends[0].digest_of("common"), before);
+}

@@ -52,3 +52,24 @@ async fn what_only_a_backend_has_that_is_down_now_is_not_said_to_be_nowhere() {
     assert_eq!(answer.status(), 503);
     assert!(error(&answer.json()).contains("b2, which is unhealthy"), "{}", answer.text());
 }
+
+#[tokio::test]
+async fn what_another_frontend_requires_there_is_not_deleted() {
+    let backends = backends::<2>(&registry(), &["m"]);
+    let node = node_of(&backends).await;
+    let other = json!({
+        "Identifier": "other", "Hostname": "other", "Backends": ["b2"], "RequiredModels": ["m"]
+    });
+    assert_eq!(node.admin("PUT", "/v1.0/frontends", Some(&other)).await.0, 201);
+    let refused = answer(node.addr(), delete("m")).await;
+    assert_eq!(refused.status(), 409, "{}", refused.text());
+    assert!(
+        error(&refused.json()).contains("frontend 'other' requires 'm' of backend 'b2'"),
+        "{}",
+        refused.text()
+    );
+    assert!(backends.iter().all(|backend| models(backend) == ["m:latest"]));
+    let nothing = json!({ "RequiredModels": [] });
+    assert_eq!(node.admin("PUT", "/v1.0/frontends/other", Some(&nothing)).await.0, 200);
+    assert_eq!(answer(node.addr(), delete("m")).await.status(), 200);
+}

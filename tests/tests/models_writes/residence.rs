@@ -144,3 +144,53 @@ async fn known(node: &ollamaflow_tests::node::Node, count: usize) {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_load_for_one_backend_goes_there_and_nowhere_else() {
+    let backends = backends::<3>(&registry(), &["m"]);
+    backends[2].remove_model("m");
+    let node = node_of(&backends).await;
+    known(&node, 2).await;
+    for _ in 0..4 {
+        let request = empty(&json!("5m"))[0].clone().header("X-OllamaFlow-Backend-Filter", "b2");
+        let answer = answer(node.addr(), request).await;
+        assert_eq!((answer.status(), told(&answer)), (200, "b2=done"), "{}", answer.text());
+    }
+    assert_eq!(loaded(&backends), [0, 1, 0]);
+    let lacking = empty(&json!("5m"))[0].clone().header("X-OllamaFlow-Backend-Filter", "b3");
+    assert_eq!(answer(node.addr(), lacking).await.status(), 404);
+    assert_eq!(loaded(&backends), [0, 1, 0]);
+}
+
+#[tokio::test]
+async fn a_load_for_a_busy_backend_waits_for_it() {
+    let backends = backends::<2>(&registry(), &["m"]);
+    backends[1].knobs(|knobs| knobs.ttft_ms = 300);
+    let one = |backend: ollamaflow_tests::objects::Backend| backend.set("MaxParallelRequests", 1);
+    let node = setup(&backends[..1]).backend_with(&backends[1], one).start().await;
+    known(&node, 2).await;
+    let chat = json!({ "model": "m", "messages": [{ "role": "user", "content": "x" }], "stream": false });
+    let at_b2 = |request: Request| request.header("X-OllamaFlow-Backend-Filter", "b2");
+    // Nothing but a load heeds the filter: so many that one of them is at the second backend.
+    let address = node.addr();
+    let busy = ollamaflow_tests::client::many(2, move |_| {
+        let chat = post("/api/chat", &chat);
+        async move { chat.send(address).await.collect().await.status() }
+    });
+    let load = async {
+        ollamaflow_tests::wait::until("the backend is busy", || backends[1].stats().in_flight() > 0).await;
+        answer(address, at_b2(empty(&json!("5m"))[0].clone())).await
+    };
+    let (chats, load) = tokio::join!(busy, load);
+    assert_eq!(chats, [200, 200]);
+    assert_eq!((load.status(), told(&load)), (200, "b2=done"), "{}", load.text());
+}
+
+#[tokio::test]
+async fn a_filter_means_nothing_to_clients_that_may_not_manage_and_they_are_told() {
+    let backends = backends::<2>(&registry(), &["m"]);
+    let node = setup(&backends).frontend("AllowModelManagement", false).start().await;
+    let request = empty(&json!("5m"))[0].clone().header("X-OllamaFlow-Backend-Filter", "b2");
+    assert_eq!(answer(node.addr(), request).await.status(), 403);
+    assert_eq!(loaded(&backends), [0, 0]);
+}

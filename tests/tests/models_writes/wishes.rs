@@ -1,5 +1,7 @@
 //! `RequiredModels` after what clients have changed.
 
+use std::time::Duration;
+
 use ollamaflow_tests::simulated::PullFault;
 use ollamaflow_tests::wait;
 use serde_json::json;
@@ -85,4 +87,24 @@ async fn a_deletion_ends_the_pull_that_was_begun_for_the_wish() {
     assert_eq!(answer(node.addr(), delete("new")).await.status(), 404);
     assert_eq!(property(&node, "RequiredModels").await, json!([]));
     wait::until("nobody pulls", || pulls() == 0).await;
+}
+
+#[tokio::test]
+async fn a_deletion_during_a_pull_is_not_undone_by_its_end() {
+    let registry = registry();
+    registry.set_pace("new", 10, Duration::from_millis(60));
+    let backends = backends::<2>(&registry, &[]);
+    let node = node_of(&backends).await;
+    let pulling = || backends.iter().all(|backend| backend.stats().pulls_of("new").at_once == 1);
+    let (pulled, deleted) = tokio::join!(lines(node.addr(), pull()), async {
+        wait::until("both pull", pulling).await;
+        answer(node.addr(), delete("new")).await
+    });
+    assert_eq!(pulled.last(), Some(&success()));
+    assert_eq!(deleted.status(), 200, "{}", deleted.text());
+    assert_eq!(property(&node, "RequiredModels").await, json!([]));
+    assert!(backends.iter().all(|backend| models(backend).is_empty()));
+    // A look of the reconciler later it is the same.
+    let (status, plan) = node.admin("POST", "/v1.0/models/reconcile?plan=true", None).await;
+    assert_eq!((status, &plan["Actions"]), (200, &json!([])), "{plan}");
 }

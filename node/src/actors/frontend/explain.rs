@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::FrontendHandle;
-use super::query::{Decision, Query, Tried};
+use super::query::{Decision, Query};
 use super::select::{NoCandidate, Turn, Verdict, decide, warmth};
 use super::survey::{self, Standing};
+use super::tried::Tried;
 use crate::actors::backend::Claimant;
 use crate::actors::policy::Warmth;
 

@@ -13,7 +13,8 @@ use ollamaflow_protocol::route::Operation;
 use smallvec::SmallVec;
 
 use super::select::NoCandidate;
-use crate::actors::backend::{BackendHandle, BackendView, Permit};
+use super::tried::Tried;
+use crate::actors::backend::{BackendView, Permit};
 
 /// What a request asks of a backend. Made once for each request.
 #[derive(Clone, Debug)]
@@ -44,9 +45,6 @@ pub struct Wish {
     /// The beginning of the conversation, if it was asked for: its hash is another one for each model.
     pub beginning: Option<Beginning>,
 }
-
-/// Backends that were tried for a request, in order.
-pub type Tried = SmallVec<[Arc<BackendHandle>; 4]>;
 
 /// A backend that takes the request, and why this one.
 #[derive(Debug)]
@@ -113,14 +111,14 @@ impl Query {
     }
 
     /// Two queries of the same class have the same candidates, whatever they prefer.
-    pub(super) fn class(&self, tried: &[Arc<BackendHandle>]) -> u64 {
+    pub(super) fn class(&self, tried: &Tried) -> u64 {
         let mut hasher = DefaultHasher::new();
         (self.operation, &self.labels, &self.model).hash(&mut hasher);
         // Aliases may have been changed between two requests, and then they are others.
         let alias = self.wish.as_ref().and_then(|wish| wish.renaming.alias());
         alias.map(std::ptr::from_ref).hash(&mut hasher);
-        for backend in tried {
-            backend.id().hash(&mut hasher);
+        for backend in tried.iter() {
+            (backend.id(), tried.has_shown_to_lack(backend)).hash(&mut hasher);
         }
         hasher.finish()
     }

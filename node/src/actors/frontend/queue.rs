@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
-use super::query::{Pick, Query, Tried};
+use super::query::{Pick, Query};
 use super::select::{NoCandidate, Selection, select};
+use super::tried::Tried;
 use super::{FrontendActor, FrontendView};
 use crate::actors::backend::{BackendHandle, Claimant};
 use crate::actors::bell::{Bell, Rung};

@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 use super::FrontendView;
 use super::query::{Decision, Pick, Query, Wish};
 use super::survey::{Exclusion, Standing, Survey, Surveyed, model, survey};
+use super::tried::Tried;
 use crate::actors::backend::{BackendHandle, Busy, Claimant, InMemory, RunnerNeed};
 use crate::actors::policy::{self, Candidate, Choice, Situation, Warmth};
 
@@ -63,7 +64,7 @@ pub(super) enum Verdict {
 pub(super) fn select(
     frontend: &FrontendView,
     query: &Query,
-    tried: &[Arc<BackendHandle>],
+    tried: &Tried,
     claimant: Claimant,
     waited: Duration,
     now: Instant,
@@ -101,7 +102,7 @@ pub(super) fn decide(
     frontend: &FrontendView,
     query: &Query,
     survey: &Survey<'_>,
-    tried: &[Arc<BackendHandle>],
+    tried: &Tried,
     waited: Duration,
     now: Instant,
     turn: Turn,

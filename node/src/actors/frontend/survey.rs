@@ -11,6 +11,7 @@ use ollamaflow_protocol::translate::can_reach;
 use smallvec::SmallVec;
 
 use super::query::Query;
+use super::tried::Tried;
 use super::{FrontendView, Member};
 use crate::actors::backend::{BackendHandle, BackendView, Busy, Circuit, Claimant};
 
@@ -67,25 +68,25 @@ pub(super) struct Surveyed<'a> {
 pub(super) fn survey<'a>(
     frontend: &'a FrontendView,
     query: &Query,
-    tried: &[Arc<BackendHandle>],
+    tried: &Tried,
     claimant: Claimant,
     now: Instant,
 ) -> Survey<'a> {
     let mut survey: Survey<'a> = SmallVec::with_capacity(frontend.members.len());
     let mut somebody_has_it = false;
-    let is_tried = |backend| tried.iter().any(|tried| Arc::ptr_eq(tried, backend));
     for member in &frontend.members {
         let view = member.backend.view();
         let model = model(frontend, &view, query);
         let misfit = misfit(&view, query)
             .or_else(|| (query.wish.is_some() && model.is_none()).then_some(Exclusion::NoTarget));
         let has_model = model.and_then(|model| view.has_model(model));
-        // Whether it could be asked right now does not matter: a client is better off with "unhealthy" than with the
-        // "not found" of a backend that never had the model.
-        // One that was tried has shown that its list is wrong, or is out of the question anyway.
+        // Whether it could be asked right now does not matter, nor whether it was tried and failed: a client is better off
+        // with "unhealthy" than with the "not found" of a backend that never had the model. Only one that has said itself
+        // that it has no such model has shown that its list is wrong.
         // Of one that was just added, or found when the node started, nobody can say yet that it has not.
         let may_have_it = has_model == Some(true) || (has_model.is_none() && !view.has_verdict);
-        somebody_has_it |= misfit.is_none() && may_have_it && !is_tried(&member.backend);
+        let belongs = matches!(misfit, None | Some(Exclusion::Draining));
+        somebody_has_it |= belongs && may_have_it && !tried.has_shown_to_lack(&member.backend);
         let standing = match misfit {
             Some(why) => Standing::Out(why),
             None => standing(&member.backend, &view, tried, claimant, now),
@@ -148,11 +149,11 @@ pub(super) fn misfit(view: &BackendView, query: &Query) -> Option<Exclusion> {
 fn standing(
     backend: &Arc<BackendHandle>,
     view: &BackendView,
-    tried: &[Arc<BackendHandle>],
+    tried: &Tried,
     claimant: Claimant,
     now: Instant,
 ) -> Standing {
-    if tried.iter().any(|tried| Arc::ptr_eq(tried, backend)) {
+    if tried.contains(backend) {
         return Standing::Out(Exclusion::Tried);
     }
     if !view.health.is_healthy() {

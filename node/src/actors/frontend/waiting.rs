@@ -7,9 +7,10 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use super::FrontendHandle;
-use super::query::{Denied, Pick, Query, Tried};
+use super::query::{Denied, Pick, Query};
 use super::queue::{Join, Joining, Leave, Waiter};
 use super::select::{NoCandidate, Selection, Waiting, select};
+use super::tried::Tried;
 use crate::actors::backend::{BackendHandle, Busy, Claimant};
 
 /// How long a request waits for the successor of a dead actor before it asks again; the supervisor needs up to a

@@ -4,12 +4,13 @@
 use actix_web::http::{Method, StatusCode};
 use bytes::Bytes;
 use futures_util::future::join_all;
-use ollamaflow_protocol::model::canonical;
+use ollamaflow_protocol::model::{canonical, same_model};
+use ollamaflow_protocol::models::satisfies;
 use serde_json::json;
 
 use super::Managing;
 use super::refusal::ManageError;
-use super::targets::{Site, Targets};
+use super::targets::{Site, Skipped, Targets};
 
 // === impl Managing ===
 
@@ -80,6 +81,57 @@ impl Managing<'_> {
             }
         }
         true
+    }
+}
+
+impl Managing<'_> {
+    /// Refuses to delete what another frontend would have pulled again at once.
+    pub(super) fn must_not_be_required_elsewhere(
+        self,
+        targets: &Targets,
+        model: &str,
+    ) -> Result<(), ManageError> {
+        let state = self.gateway.cluster.state();
+        let own = &self.admitted.config.identifier;
+        let others = state.catalog().frontends.values();
+        let name = canonical(model);
+        for frontend in others.filter(|frontend| frontend.active && frontend.identifier != *own) {
+            let shared = targets.sites.iter().find(|site| frontend.backends.contains(site.backend.id()));
+            let wishes = frontend.required_models.iter().chain(&frontend.preload_models);
+            let Some(site) = shared else { continue };
+            // Another model there may grant the same.
+            let is_granted = |wish: &str| {
+                let others = site.view.disk().into_iter().flat_map(|disk| disk.satisfying(wish));
+                others.into_iter().any(|other| !same_model(&other.name, model))
+            };
+            if wishes.into_iter().any(|wish| satisfies(wish, &name) && !is_granted(wish)) {
+                return Err(ManageError::RequiredElsewhere {
+                    model: model.to_owned(),
+                    frontend: frontend.identifier.clone(),
+                    backend: site.backend.id().clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+// === impl Targets ===
+
+impl Targets {
+    /// Refuses to make a model where some that cannot make it have another one of that name: requests would be answered by
+    /// one or by the other.
+    pub(super) fn must_agree_on(&self, model: &str, origin: &str) -> Result<(), ManageError> {
+        let name = canonical(model);
+        let holds =
+            |skipped: &&Skipped| skipped.why == "without" && skipped.view.has_model(&name) == Some(true);
+        let holders: Vec<String> =
+            self.skipped.iter().filter(holds).map(|skipped| skipped.backend.id().to_string()).collect();
+        if holders.is_empty() {
+            return Ok(());
+        }
+        let (model, origin, backends) = (model.to_owned(), origin.to_owned(), holders.join(", "));
+        Err(ManageError::Diverging { model, origin, backends })
     }
 }
 

@@ -64,7 +64,7 @@ pub(crate) fn outlook(
         })
         .collect();
     let asked = reasons.values().filter(|why| why.is_none()).count();
-    let fewest = if residence == Some(Residence::Load) { 2 } else { 1 };
+    let fewest = if residence == Some(Residence::Load) && !narrowing.has_filter() { 2 } else { 1 };
     if residence.is_some() && refusal.is_none() && asked < fewest {
         return None;
     }

@@ -11,9 +11,11 @@ use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use bytes::Bytes;
+use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use ollamaflow_protocol::cluster::WorkEnd;
 use ollamaflow_protocol::json::merge_pins;
+use ollamaflow_protocol::model::canonical;
 use ollamaflow_protocol::models::desired::ActionKind;
 use ollamaflow_protocol::models::progress::{Failed, Outcome, Progress};
 use ollamaflow_protocol::wire::{Ending, StreamFormat, StreamWatch};
@@ -35,6 +37,9 @@ use crate::upstream::RequestBody;
 /// How often a claim is tried while the cluster has no leader. Each try waits for one for some seconds.
 const CLAIM_TRIES: u32 = 5;
 
+/// Why what was pulled is not required.
+const GONE: &str = "it was deleted meanwhile";
+
 /// The pause between two of them.
 const CLAIM_PAUSE: Duration = Duration::from_secs(1);
 
@@ -51,6 +56,8 @@ type Report = (usize, Event);
 enum Event {
     /// The call waits for another one of the same model.
     Waits,
+    /// The other one is so far, in percent.
+    WaitsSince(u8),
     /// It has the claim, and this is where to tell how far it is.
     Claimed(Holding),
     /// The backend takes it: its stream begins.
@@ -141,7 +148,8 @@ impl Run {
     async fn go(mut self, out: mpsc::Sender<Piece>) {
         let (reports, mut reported) = mpsc::channel(1);
         let calls = std::mem::take(&mut self.calls);
-        let ids: Vec<_> = calls.iter().map(|(site, _)| site.backend.id().clone()).collect();
+        let sites: Vec<_> = calls.iter().map(|(site, _)| site.clone()).collect();
+        let ids: Vec<_> = sites.iter().map(|site| site.backend.id().clone()).collect();
         let claims = self.claims.take();
         let cluster = self.cluster.clone();
         let begin = |(index, (site, call))| one(index, site, call, claims.clone(), &cluster, reports.clone());
@@ -168,6 +176,12 @@ impl Run {
                         lines.extend(status_line(&told));
                     }
                     has_begun = true;
+                }
+                Event::WaitsSince(percent) => {
+                    lines.extend(status_line(&format!(
+                        "backend {} pulls this model already: {percent} %",
+                        ids[index]
+                    )));
                 }
                 Event::Bytes(bytes) => {
                     self.progress.push(index, &bytes, &mut lines);
@@ -199,7 +213,7 @@ impl Run {
             }
         }
         let outcome = self.progress.outcome();
-        let unrecorded = if outcome.status == 200 { self.record().await } else { None };
+        let unrecorded = if outcome.status == 200 { self.record(&sites).await } else { None };
         let last = if self.streams && has_begun {
             if let Some(why) = &unrecorded {
                 let told = format!("pulled, but not added to RequiredModels of the frontend: {why}");
@@ -216,13 +230,34 @@ impl Run {
         let _ = out.send(last).await;
     }
 
-    /// Has the frontend require the model; gives the reason if that fails.
-    async fn record(&mut self) -> Option<String> {
+    /// Has the frontend require the model; gives the reason if that fails. Somebody may delete it at the same time, and
+    /// forgets the wish after that: so whoever comes second, sees what the first has done.
+    async fn record(&mut self, sites: &[Site]) -> Option<String> {
         let (wishes, model) = self.wish.take()?;
-        let error = wishes.remember(&model).await.err()?;
-        tracing::warn!(model, %error, "a model was pulled and is not required by its frontend");
-        Some(error.to_string())
+        if is_gone(sites, &model).await {
+            return Some(GONE.to_owned());
+        }
+        if let Err(error) = wishes.remember(&model).await {
+            tracing::warn!(model, %error, "a model was pulled and is not required by its frontend");
+            return Some(error.to_string());
+        }
+        if !is_gone(sites, &model).await {
+            return None;
+        }
+        if let Err(error) = wishes.forget(&model).await {
+            tracing::warn!(model, %error, "a model was deleted right after its pull, and its frontend requires it still");
+        }
+        Some(GONE.to_owned())
     }
+}
+
+/// Whether no backend has the model any more that was just pulled, as far as they answer.
+async fn is_gone(sites: &[Site], model: &str) -> bool {
+    let name = canonical(model);
+    let lacks = sites.iter().map(|site| async {
+        site.backend.refresh_inventory().await && site.backend.view().has_model(&name) == Some(false)
+    });
+    join_all(lacks).await.into_iter().all(|lacks| lacks)
 }
 
 /// One call, from its head to the look at what it has changed.
@@ -265,7 +300,9 @@ async fn claimed(
             Ok(claim) => break claim,
             Err(ClaimError::Held { .. }) => {
                 let _ = reports.send((index, Event::Waits)).await;
-                claims.until_free(&backend, ActionKind::Pull, model, |_| {}).await;
+                // A full channel means that there is enough to tell.
+                let tell = |percent| drop(reports.try_send((index, Event::WaitsSince(percent))));
+                claims.until_free(&backend, ActionKind::Pull, model, tell).await;
             }
             // The leadership may be on its way to another node.
             Err(ClaimError::Cluster(error)) if error.retry_after().is_some() && tries < CLAIM_TRIES => {

@@ -31,6 +31,16 @@ pub(in crate::gateway) enum ManageError {
     NoModel(String),
     #[error("model '{model}' is at no backend that can be asked now, but at {others}")]
     PerhapsElsewhere { model: String, others: String },
+    #[error(
+        "backends {backends} have another model '{model}' and not '{origin}': they would keep it under the same name; delete \
+         it there first, or name backends in X-OllamaFlow-Backend-Filter"
+    )]
+    Diverging { model: String, origin: String, backends: String },
+    #[error(
+        "nothing was deleted: frontend '{frontend}' requires '{model}' of backend '{backend}', too, and it would be pulled \
+         again; take it out of RequiredModels and PreloadModels there first"
+    )]
+    RequiredElsewhere { model: String, frontend: FrontendId, backend: BackendId },
     #[error("nothing was deleted, since the frontend would require the model again: {0}")]
     StillWished(#[from] WishError),
 }
@@ -46,6 +56,7 @@ impl ManageError {
             | Self::NobodyCan { .. }
             | Self::Change(_) => StatusCode::BAD_REQUEST,
             Self::NoModel(_) => StatusCode::NOT_FOUND,
+            Self::Diverging { .. } | Self::RequiredElsewhere { .. } => StatusCode::CONFLICT,
             Self::NobodyAvailable(_) | Self::PerhapsElsewhere { .. } | Self::StillWished(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }

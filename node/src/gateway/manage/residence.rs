@@ -15,10 +15,11 @@ use ollamaflow_protocol::inspect::Residence;
 
 use super::call::failed;
 use super::everywhere::{looked_again, together};
+use super::holders::absent;
 use super::roll::Roll;
 use super::targets::{Narrowing, Purpose, Site, Targets};
 use super::{Answered, EACH, ManageError, Managing, is_allowed};
-use crate::actors::{Outcome, Query, Tried, Wish};
+use crate::actors::{BackendHandle, Outcome, Pick, Query, Tried, Wish};
 use crate::gateway::Gateway;
 use crate::gateway::answer::{Answer, AnswerBody};
 use crate::gateway::attempt::Attempts;
@@ -52,7 +53,7 @@ impl Gateway {
     ) -> Result<Option<Answered>, Refusal> {
         let Some(residence) = received.facts.residence else { return Ok(None) };
         let may = is_allowed(admitted, &self.settings);
-        if !may && residence == Residence::Unload {
+        if !may && (residence == Residence::Unload || Narrowing::of(request).has_filter()) {
             return Err(ManageError::NotAllowed { frontend: admitted.config.identifier.clone() }.into());
         }
         let (Intake::Kept(body) | Intake::Once(body)) = &received.body else { return Ok(None) };
@@ -77,16 +78,25 @@ pub(super) fn targets(
     admitted: &Admitted,
     query: &Query,
 ) -> Result<Option<Targets>, ManageError> {
-    let (purpose, fewest) = match residence {
-        Residence::Load => (Purpose::Add, 2),
-        Residence::Unload => (Purpose::Remove, 1),
-    };
     let frontend = &admitted.frontend;
     let narrowing = Narrowing::of(request);
     narrowing.must_be_known(frontend)?;
+    let is_for_some = narrowing.has_filter();
+    let (purpose, fewest) = match residence {
+        Residence::Load if is_for_some => (Purpose::Add, 1),
+        Residence::Load => (Purpose::Add, 2),
+        Residence::Unload => (Purpose::Remove, 1),
+    };
     let mut targets = Targets::narrowed(&narrowing, frontend, purpose);
     if residence == Residence::Load {
-        targets.sites.retain(|site| frontend.has_model(&site.view, query) == Some(true));
+        targets.sites.retain(|site| {
+            let has_model = frontend.has_model(&site.view, query);
+            has_model == Some(true) || is_for_some && has_model.is_none()
+        });
+        // The usual way would load it somewhere else.
+        if is_for_some && targets.sites.is_empty() {
+            return Err(absent(&targets, query.model.as_deref().unwrap_or_default()));
+        }
     }
     Ok((targets.sites.len() >= fewest).then_some(targets))
 }
@@ -112,35 +122,36 @@ impl Managing<'_> {
             translating: &translating,
         };
         let mut roll = Roll::of(&targets);
-        let all: Tried =
-            self.admitted.frontend.view().backends().map(|(backend, _)| backend.clone()).collect();
+        let frontend = &self.admitted.frontend;
+        let all: Vec<_> = frontend.view().backends().map(|(backend, _)| backend.clone()).collect();
+        let apart_from = |sites: &[Site]| -> Tried {
+            let is_meant = |other: &&Arc<_>| sites.iter().any(|site| Arc::ptr_eq(other, &site.backend));
+            all.iter().filter(|other| !is_meant(other)).cloned().collect()
+        };
         let mut loads = Vec::with_capacity(targets.sites.len());
         for site in &targets.sites {
-            let others = all.iter().filter(|other| !Arc::ptr_eq(other, &site.backend)).cloned().collect();
-            match self.admitted.frontend.acquire_now(query, &others) {
-                Some(pick) => loads.push(async move {
-                    let answer = attempts.at(Intake::Kept(body.clone()), pick).await;
-                    let answer = match answer {
-                        Ok(answer) => read(*answer).await,
-                        Err(refusal) => Err(refusal),
-                    };
-                    (site, answer)
-                }),
+            match frontend.acquire_now(query, &apart_from(std::slice::from_ref(site))) {
+                Some(pick) => loads.push(loaded(attempts, body, pick)),
                 None => roll.tell(site.backend.id(), "busy"),
             }
         }
-        if loads.is_empty() {
+        if loads.is_empty() && !Narrowing::of(self.request).has_filter() {
             // It waits for one of them, as other requests do.
             return Ok(None);
+        }
+        if loads.is_empty() {
+            let pick = frontend.acquire(query, &apart_from(&targets.sites), &mut trace.queued).await?;
+            loads.push(loaded(attempts, body, pick));
         }
         trace.route();
         trace.attempts_at(loads.len(), EACH);
         let mut first: Option<Result<(StatusCode, Bytes), Refusal>> = None;
         let loaded = join_all(loads).await;
-        looked_again(&self.gateway.cluster, loaded.iter().map(|(site, _)| *site)).await;
-        for (site, answer) in loaded {
+        let is_loaded = |site: &&Site| loaded.iter().any(|(backend, _)| Arc::ptr_eq(backend, &site.backend));
+        looked_again(&self.gateway.cluster, targets.sites.iter().filter(is_loaded)).await;
+        for (backend, answer) in loaded {
             let is_good = answer.as_ref().is_ok_and(|(status, _)| status.is_success());
-            roll.tell(site.backend.id(), if is_good { "done" } else { "failed" });
+            roll.tell(backend.id(), if is_good { "done" } else { "failed" });
             let has_good = matches!(&first, Some(Ok((status, _))) if status.is_success());
             if first.is_none() || is_good && !has_good {
                 first = Some(answer);
@@ -186,6 +197,20 @@ impl Managing<'_> {
         });
         Ok(Some(Answered::whole(StatusCode::OK, body.unwrap_or_default(), roll)))
     }
+}
+
+/// Loads it at the backend that was picked, and reads the answer.
+async fn loaded(
+    attempts: Attempts<'_>,
+    body: &Bytes,
+    pick: Pick,
+) -> (Arc<BackendHandle>, Result<(StatusCode, Bytes), Refusal>) {
+    let backend = Arc::clone(pick.permit.backend());
+    let answer = match attempts.at(Intake::Kept(body.clone()), pick).await {
+        Ok(answer) => read(*answer).await,
+        Err(refusal) => Err(refusal),
+    };
+    (backend, answer)
 }
 
 /// Reads an answer to its end.

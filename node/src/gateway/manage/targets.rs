@@ -89,6 +89,11 @@ impl<'r> Narrowing<'r> {
         }
     }
 
+    /// Whether it names backends.
+    pub(super) fn has_filter(&self) -> bool {
+        !self.filter.is_empty()
+    }
+
     /// How a backend stands.
     pub(super) fn standing(&self, backend: &BackendHandle, view: &BackendView, purpose: Purpose) -> Standing {
         let config = &view.config;

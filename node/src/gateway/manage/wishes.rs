@@ -1,6 +1,7 @@
 //! What a frontend requires after its clients have changed models: in the catalog of the whole cluster, so that all nodes
 //! know, and whoever sees to required models does not undo it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ollamaflow_protocol::cluster::{ClusterState, Command, Precondition, Rejection};
@@ -23,6 +24,8 @@ const BY: &str = "clients";
 pub(super) struct Wishes {
     cluster: Cluster,
     frontend: FrontendId,
+    /// What its backends have.
+    handle: Arc<FrontendHandle>,
 }
 
 /// Why the wishes stay as they are.
@@ -41,7 +44,11 @@ pub(in crate::gateway) enum WishError {
 impl Managing<'_> {
     /// The wishes of the frontend.
     pub(super) fn wishes(self) -> Wishes {
-        Wishes { cluster: self.gateway.cluster.clone(), frontend: self.admitted.config.identifier.clone() }
+        Wishes {
+            cluster: self.gateway.cluster.clone(),
+            frontend: self.admitted.config.identifier.clone(),
+            handle: Arc::clone(&self.admitted.frontend),
+        }
     }
 }
 
@@ -54,11 +61,10 @@ impl Wishes {
         self.change(state, |frontend| with_wish(frontend, model)).await
     }
 
-    /// The frontend does not require the model any more, nor anything that only this model grants. What other models its
-    /// backends have is looked up in `handle`.
-    pub(super) async fn forget(&self, handle: &FrontendHandle, model: &str) -> Result<(), WishError> {
+    /// The frontend does not require the model any more, nor anything that only this model grants.
+    pub(super) async fn forget(&self, model: &str) -> Result<(), WishError> {
         let is_granted = |wish: &str| {
-            handle.view().backends().any(|(_, view)| {
+            self.handle.view().backends().any(|(_, view)| {
                 let mut granting = view.disk().into_iter().flat_map(|disk| disk.satisfying(wish));
                 granting.any(|other| !same_model(&other.name, model))
             })

@@ -12,6 +12,7 @@ use crate::actors::{Outcome, Permit};
 use crate::gateway::answer::{Answer, AnswerBody};
 use crate::gateway::forward::Asked;
 use crate::gateway::intake::Intake;
+use crate::gateway::manage::ManageError;
 use crate::gateway::naming::{self, Named};
 use crate::gateway::patience::Progress;
 use crate::gateway::refusal::Refusal;
@@ -82,7 +83,14 @@ impl Exchange<'_> {
         let named = self.named(true);
         let model = named.as_ref().map(|named| named.sent.as_str());
         let said = match say(&request, admitted.operation, model, &admitted.config, self.view)? {
-            Saying::Here(answer) => return Ok(Prepared::Here(answer)),
+            Saying::Here(answer) => {
+                let Attempts { query, translating, .. } = self.attempts;
+                if admitted.frontend.has_model(self.view, query) == Some(false) {
+                    let model = translating.model.unwrap_or_default().to_owned();
+                    return Err(ManageError::NoModel(model).into());
+                }
+                return Ok(Prepared::Here(answer));
+            }
             Saying::Sent(said) => *said,
         };
         Ok(Prepared::Outgoing(Outgoing {
