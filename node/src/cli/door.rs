@@ -83,15 +83,15 @@ mod tests {
         Ok((door.frontend.identifier, door.host))
     }
 
-    fn pair(one: &str, other: &str) -> Result<(String, String), String> {
-        Ok((one.to_owned(), other.to_owned()))
+    fn pair(one: &str, other: &str) -> (String, String) {
+        (one.to_owned(), other.to_owned())
     }
 
     #[test]
     fn the_only_frontend_needs_no_name() {
         let off = Frontend { active: false, ..frontend("off", "x") };
         let all = [frontend("f", "*"), off];
-        assert_eq!(chosen(&all, None), pair("f", "node1:43411"));
+        assert_eq!(chosen(&all, None), Ok(pair("f", "node1:43411")));
         assert!(chosen(&all, Some("off")).unwrap_err().contains("frontends enable off"));
         assert!(chosen(&all, Some("g")).unwrap_err().contains("must be one of f"));
         assert!(chosen(&[], None).is_err());
@@ -102,9 +102,9 @@ mod tests {
     #[test]
     fn a_frontend_is_reached_by_its_own_host_name() {
         let all = [frontend("any", "*"), frontend("exact", "LLM.lan"), frontend("suffix", "*.lab.lan")];
-        assert_eq!(chosen(&all, Some("any")), pair("any", "node1:43411"));
-        assert_eq!(chosen(&all, Some("exact")), pair("exact", "llm.lan"));
-        assert_eq!(chosen(&all, Some("suffix")), pair("suffix", "ollamaflow-cli.lab.lan"));
+        assert_eq!(chosen(&all, Some("any")), Ok(pair("any", "node1:43411")));
+        assert_eq!(chosen(&all, Some("exact")), Ok(pair("exact", "llm.lan")));
+        assert_eq!(chosen(&all, Some("suffix")), Ok(pair("suffix", "ollamaflow-cli.lab.lan")));
     }
 
     #[test]
