@@ -1,6 +1,6 @@
 //! The commands that talk to a running node, beside `cluster` and `apply`: what they are, and how their answers come out.
 //!
-//! Most come to a [`Page`], the same answer for people and for programs. Those that take their time write as it comes.
+//! Most come to a `Page`, the same answer for people and for programs. Those that take their time write as it comes.
 
 use std::io::{self, Write};
 

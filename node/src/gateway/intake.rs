@@ -23,10 +23,12 @@ use tokio::task::yield_now;
 use self::decoding::{Coding, Decoding, Step};
 use super::GatewaySettings;
 use super::ingress::Admitted;
+use super::journal;
 use super::manage;
 use super::naming;
 use super::patience::Progress;
 use super::refusal::Refusal;
+use crate::telemetry::Excerpt;
 use crate::upstream::{BodySourceError, RequestBody};
 
 pub(super) use self::decoding::{ACCEPTED_CODINGS, is_decoded};
@@ -54,8 +56,8 @@ pub(super) enum Intake {
     Kept(Bytes),
     /// Whole, but too large to be held for a retry: pins had to be merged into it.
     Once(Bytes),
-    /// Still arriving.
-    Streaming(RequestBody, Progress),
+    /// Still arriving; with its beginning, if that may be wanted in the log.
+    Streaming(RequestBody, Progress, Option<Box<Excerpt>>),
 }
 
 // === impl Intake ===
@@ -139,6 +141,7 @@ pub(super) async fn read(
             }
         }
     }
+    let shown = journal::start_of(admitted, &read);
     let start = stream::once(std::future::ready(Ok(read.freeze())));
     let progress = Progress::start();
     let rest = stream::unfold((source, progress.clone()), |(mut source, progress)| async move {
@@ -147,7 +150,7 @@ pub(super) async fn read(
         progress.await_backend();
         Some((piece?.map_err(|refusal| BodySourceError::from(Stalled(refusal))), (source, progress)))
     });
-    let body = Intake::Streaming(RequestBody::stream(declared, start.chain(rest)), progress);
+    let body = Intake::Streaming(RequestBody::stream(declared, start.chain(rest)), progress, shown);
     Ok(Received { body, facts })
 }
 

@@ -15,6 +15,11 @@ pub(super) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarde
 /// Headers whose values are credentials: they may tell sessions apart, but administrators need not see them.
 const SECRET: [&str; 5] = ["authorization", "cookie", "proxy-authorization", "x-api-key", "api-key"];
 
+/// Whether the value of a header is a credential.
+pub(super) fn is_secret(name: &str) -> bool {
+    SECRET.iter().any(|secret| secret.eq_ignore_ascii_case(name))
+}
+
 /// Who sent a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Origin {
@@ -52,7 +57,7 @@ impl Origin {
             values.find(|value| !value.is_empty()).map(|value| (name, value))
         });
         match named {
-            Some((name, value)) if SECRET.contains(&name.as_str()) => ClientKey::hidden(value),
+            Some((name, value)) if is_secret(name.as_str()) => ClientKey::hidden(value),
             Some((_, value)) => ClientKey::new(value),
             None => ClientKey::new(text(self.address).as_bytes()),
         }

@@ -11,7 +11,7 @@ const ROOMS: [(&str, &[&str]); 17] = [
     ("random", &[]),
     ("pem", &[]),
     ("settings", &["clock", "random"]),
-    ("telemetry", &["settings"]),
+    ("telemetry", &["clock", "settings"]),
     ("catalog", &[]),
     ("cluster", &["clock", "pem", "random"]),
     ("upstream", &["pem"]),
@@ -19,8 +19,8 @@ const ROOMS: [(&str, &[&str]); 17] = [
     ("actors", &["catalog", "clock", "upstream"]),
     ("listener", &["pem"]),
     ("models", &["actors", "catalog", "clock", "cluster", "random", "upstream"]),
-    ("gateway", &["actors", "clock", "cluster", "listener", "media", "models", "upstream"]),
-    ("admin", &["actors", "clock", "cluster", "gateway", "listener", "models", "random"]),
+    ("gateway", &["actors", "clock", "cluster", "listener", "media", "models", "telemetry", "upstream"]),
+    ("admin", &["actors", "clock", "cluster", "gateway", "listener", "models", "random", "telemetry"]),
     (
         "app",
         &[
