@@ -17,6 +17,7 @@ mod frame;
 mod health;
 mod history;
 mod limiter;
+mod logging;
 mod membership;
 mod metrics;
 mod models;
@@ -42,6 +43,7 @@ pub use self::probes::{Readiness, probes};
 use crate::actors::Directory;
 use crate::cluster::Cluster;
 use crate::gateway::{GatewaySettings, Tally};
+use crate::telemetry::Logs;
 
 /// What the handlers work with.
 pub struct AdminState {
@@ -57,6 +59,8 @@ pub struct AdminState {
     pub read_timeout: Duration,
     /// How requests of clients ended.
     pub tally: Arc<Tally>,
+    /// The log of this node.
+    pub logs: Logs,
     /// How clients are told apart.
     pub gateway: Arc<GatewaySettings>,
     /// Headers for every response that does not have them; `Webserver.Headers.DefaultHeaders`.
@@ -123,6 +127,12 @@ pub fn service(state: web::Data<AdminState>) -> impl HttpServiceFactory {
             path("/models", "GET, HEAD")
                 .route(web::get().to(models::list))
                 .route(web::head().to(models::list)),
+        )
+        .service(
+            path("/logging", "GET, HEAD, PUT")
+                .route(web::get().to(logging::show))
+                .route(web::head().to(logging::show))
+                .route(web::put().to(logging::change)),
         )
         .service(path("/models/{name:.+}/roll", "POST").route(web::post().to(models::roll)))
         .service(path("/models/reconcile", "POST").route(web::post().to(models::reconcile)))

@@ -25,7 +25,7 @@ use crate::listener::{self, ListenerSettings, ListenerTls, ListenerTlsError};
 use crate::media::{Fetcher, Limits, Media};
 use crate::models::{self, Claims, Reconciling};
 use crate::settings::{ListenTarget, Loaded, Settings};
-use crate::telemetry;
+use crate::telemetry::Logs;
 use crate::upstream::{Client, ClientSettings};
 
 /// How long an idle client connection is kept: longer than clients and load balancers keep theirs, so that they
@@ -71,11 +71,13 @@ pub enum AppError {
 
 /// Runs a node until it is told to stop by a signal. Installs logging and blocks the calling thread.
 pub fn serve(loaded: Loaded) -> Result<(), AppError> {
-    telemetry::init(&loaded.settings.logging);
-    actix_web::rt::System::new().block_on(run(loaded))
+    let logs = Logs::start(&loaded.settings.logging);
+    let result = actix_web::rt::System::new().block_on(run(loaded, &logs));
+    logs.finish();
+    result
 }
 
-async fn run(loaded: Loaded) -> Result<(), AppError> {
+async fn run(loaded: Loaded, logs: &Logs) -> Result<(), AppError> {
     for notice in &loaded.notices {
         tracing::warn!("{notice}");
     }
@@ -101,6 +103,7 @@ async fn run(loaded: Loaded) -> Result<(), AppError> {
         claims,
         tally: Arc::default(),
         lists: Arc::default(),
+        access: logs.access().clone(),
     };
     let state = web::Data::new(AdminState {
         cluster: cluster.clone(),
@@ -109,6 +112,7 @@ async fn run(loaded: Loaded) -> Result<(), AppError> {
         authority: Authority::new(&settings.admin_bearer_tokens),
         gateway: shared.settings.clone(),
         tally: shared.tally.clone(),
+        logs: logs.clone(),
         read_timeout: settings.webserver.io.read_timeout(),
         default_headers: default_headers(settings),
     });

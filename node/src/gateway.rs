@@ -4,6 +4,7 @@
 //! backend) -> attempt (get one, send, judge, try another) -> relay (bytes as they come). Errors leave by one door,
 //! `refusal`. What changes models goes to many backends and through `manage` instead. Nothing here is shared between workers but the directory that the actors publish and the tally.
 
+mod account;
 mod answer;
 mod attempt;
 mod closing;
@@ -14,6 +15,7 @@ mod identity;
 mod images;
 mod ingress;
 mod intake;
+mod journal;
 mod local;
 mod manage;
 mod merged;
@@ -46,6 +48,7 @@ use ollamaflow_protocol::route::{self, ClientProtocol, Route};
 
 use self::attempt::Attempts;
 use self::ingress::Admitted;
+use self::origin::Origin;
 use self::refusal::Refusal;
 use self::tally::Counted;
 use self::trace::Trace;
@@ -55,8 +58,10 @@ use crate::cluster::Cluster;
 use crate::listener::{Connection, Keeping};
 use crate::media::Fetcher;
 use crate::models::Claims;
+use crate::telemetry::AccessLog;
 use crate::upstream;
 
+pub(crate) use self::account::{Account, Accounted};
 pub use self::closing::{Closer, Closing, closing};
 pub(crate) use self::cors::preflight;
 pub(crate) use self::identity::RequestId;
@@ -101,6 +106,8 @@ pub struct Shared {
     pub tally: Arc<Tally>,
     /// The merged lists of models.
     pub lists: Arc<Lists>,
+    /// Where the line of each request goes.
+    pub access: AccessLog,
 }
 
 /// What one worker needs to carry requests.
@@ -115,6 +122,7 @@ pub struct Gateway {
     claims: Claims,
     tally: Arc<Tally>,
     lists: Arc<Lists>,
+    access: Rc<AccessLog>,
 }
 
 // === impl Gateway ===
@@ -123,8 +131,10 @@ impl Gateway {
     /// One per worker thread, made on that thread, in its runtime.
     pub fn new(shared: Shared, upstream: upstream::Client, fetcher: Fetcher, closing: Closing) -> Self {
         closing.listen();
-        let Shared { directory, settings, cluster, claims, tally, lists } = shared;
-        Self { directory, settings, upstream, fetcher, cluster, claims, tally, lists }
+        let Shared { directory, settings, cluster, claims, tally, lists, access } = shared;
+        // Requests hold it: to count who does is no matter for all workers.
+        let access = Rc::new(access);
+        Self { directory, settings, upstream, fetcher, cluster, claims, tally, lists, access }
     }
 
     /// The service for every path that is not the admin API's.
@@ -152,14 +162,20 @@ impl Gateway {
     /// Answers one request; every way out has the id and the CORS headers.
     async fn serve(&self, request: &HttpRequest, payload: Payload) -> HttpResponse<BoxBody> {
         let id = RequestId::random();
+        let account = Account::begin(&self.access, &id, request);
         let answer = Connection::answer(request);
         let (payload, unread) = unread::watch(request, payload);
-        let mut trace = Trace::default();
+        let mut trace = Trace::begin(account.as_ref());
         let mut protocol = None;
+        let mut listening = None;
         let outcome = match self.direct(request) {
             Direction::Backend(admitted) => {
                 protocol = Some(admitted.operation.protocol());
-                let mut counted = Some(self.tally.begin());
+                if let Some(account) = &account {
+                    account.admitted(&admitted);
+                }
+                journal::came(request, &admitted, &id);
+                let mut counted = Some(self.tally.begin(account.as_ref()));
                 // Pinned here, since a future that is passed on by value is copied, and held twice.
                 let outcome = {
                     let carrying =
@@ -169,9 +185,15 @@ impl Gateway {
                 if let Some(counted) = &mut counted {
                     counted.end(End::Error);
                 }
+                if admitted.config.log_response_body {
+                    listening = Some(admitted);
+                }
                 outcome
             }
             Direction::Aside(outcome) => {
+                if let Some(account) = &account {
+                    account.came_from(Origin::of(request, &self.settings.trusted_proxies));
+                }
                 // The server closes a connection whose request has a body that nobody took. What has arrived of it is
                 // taken while this waits for its next turn.
                 tokio::task::yield_now().await;
@@ -185,8 +207,11 @@ impl Gateway {
                 let protocol = *protocol.get_or_insert_with(|| route::client_protocol(request.path()));
                 tracing::debug!(
                     request = %id.as_str(), method = %request.method(), path = request.path(),
-                    status = refusal.status().as_u16(), reason = %refusal, "request refused"
+                    status = refusal.status().as_u16(), reason = %refusal.told(), "request refused"
                 );
+                if let Some(account) = &account {
+                    account.failed(refusal.label());
+                }
                 refusal.into_response(protocol, request.method(), &id)
             }
         };
@@ -195,9 +220,14 @@ impl Gateway {
             respond::name(response.headers_mut(), &id);
         }
         finish(response.headers_mut(), &id, &self.settings.default_headers);
+        let status = response.status();
+        if let Some(account) = &account {
+            account.answered(status);
+        }
+        let heard = listening.and_then(|admitted| journal::listener(&admitted, &id, status));
         response.map_body(|_, body| {
             let unread = unread.under(body.size());
-            Keeping::new(body, (answer, unread)).boxed()
+            Keeping::new(Accounted::new(body, account).heard_by(heard), (answer, unread)).boxed()
         })
     }
 
@@ -235,6 +265,8 @@ impl Gateway {
             return Box::pin(self.change(request, payload, admitted, id, trace, counted)).await;
         }
         let mut received = intake::read(request, payload, admitted, &self.settings).await?;
+        journal::received(admitted, id, &received.body);
+        trace.model(received.facts.model.as_deref());
         let wish = naming::wish(request, admitted.operation, &admitted.config, &mut received)?;
         if received.facts.residence.is_some()
             && let Some(answer) =
@@ -269,6 +301,7 @@ impl Gateway {
             translating: &translating,
         };
         let answer = attempts.run(received.body, trace).await?;
+        trace.answered_by(answer.backend.id());
         if let Some(client) = &client
             && answer.status.is_success()
         {

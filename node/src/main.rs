@@ -5,8 +5,9 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use ollamaflow::app;
-use ollamaflow::cli::config::{self, Verdict};
-use ollamaflow::cli::{self, Command, apply, cluster, healthcheck};
+use ollamaflow::cli::{
+    self, Command, Screen, Verdict, apply, client, cluster, completions, config, healthcheck,
+};
 use ollamaflow::settings::{self, FirstRun, Sources};
 
 fn main() -> ExitCode {
@@ -16,12 +17,22 @@ fn main() -> ExitCode {
         Ok(Command::ConfigShow { sources, format }) => {
             exit_code(config::show(sources, format, &mut out, &mut err))
         }
-        Ok(Command::ConfigCheck { file }) => exit_code(config::check(file, &mut out, &mut err)),
-        Ok(Command::Cluster { access, action, format }) => {
-            exit_code(cluster::run(access, action, format, &mut out, &mut err))
+        Ok(Command::ConfigCheck { file, format }) => {
+            exit_code(config::check(file, format, &mut out, &mut err))
         }
-        Ok(Command::Apply { access, apply }) => exit_code(apply::run(access, &apply, &mut out, &mut err)),
-        Ok(Command::Healthcheck(sources)) => exit_code(healthcheck::run(sources, &mut out, &mut err)),
+        Ok(Command::Client { access, task, format }) => {
+            exit_code(client::run(access, task, format, Screen::of_process(), &mut out, &mut err))
+        }
+        Ok(Command::Cluster { access, action, format }) => {
+            exit_code(cluster::run(access, action, format, Screen::of_process(), &mut out, &mut err))
+        }
+        Ok(Command::Apply { access, apply, format }) => {
+            exit_code(apply::run(access, &apply, format, &mut out, &mut err))
+        }
+        Ok(Command::Healthcheck { sources, format }) => {
+            exit_code(healthcheck::run(sources, format, &mut out, &mut err))
+        }
+        Ok(Command::Completions(shell)) => exit_code(completions::run(shell, &mut out)),
         Err(e) => cli::report_usage(&e),
     }
 }
@@ -44,8 +55,9 @@ fn serve(sources: Sources) -> ExitCode {
 
 fn exit_code(printed: io::Result<Verdict>) -> ExitCode {
     match printed {
-        Ok(Verdict::Good) => ExitCode::SUCCESS,
-        Ok(Verdict::Faulty) => ExitCode::FAILURE,
+        Ok(verdict) => verdict.into(),
+        // Whoever read it, such as `head`, has had enough: there is nobody to tell, and nothing to tell.
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
         Err(e) => fail(&e),
     }
 }

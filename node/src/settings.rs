@@ -29,8 +29,8 @@ pub use self::cluster::{
     ClusterTls, ClusterTlsSettings, DEFAULT_CLUSTER_PORT,
 };
 pub use self::layers::{Origin, Origins};
-pub use self::load::{load, load_for_client};
-pub use self::logging::{Logging, SyslogServer};
+pub use self::load::{check_given, load, load_for_client};
+pub use self::logging::{LogFormat, Logging, SyslogServer};
 pub use self::outcome::{FirstRun, Loaded, Problem, SettingsError};
 pub use self::sources::{
     ClusterFlags, DEFAULT_FILE, Flags, ListenAddress, ListenAddressError, MissingFile, Sources,

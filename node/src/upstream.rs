@@ -47,6 +47,6 @@ pub use self::connect::{Addresses, lookup};
 pub use self::decode::BodyKind;
 pub use self::error::{BodyError, SendError};
 pub use self::head::{InvalidHead, RequestHead};
-pub use self::response::{Response, ResponseBody};
+pub use self::response::{Response, ResponseBody, Watcher};
 pub use self::target::{Target, TargetError};
 pub use self::tls::{TlsError, TlsNeeds, tls_config, tls_config_for, tls_config_with_roots};

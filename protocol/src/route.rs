@@ -220,6 +220,37 @@ impl Operation {
         }
     }
 
+    /// Its name in logs.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::OllamaGenerate => "ollama_generate",
+            Self::OllamaChat => "ollama_chat",
+            Self::OllamaEmbed => "ollama_embed",
+            Self::OllamaEmbeddings => "ollama_embeddings",
+            Self::OllamaTags => "ollama_tags",
+            Self::OllamaPs => "ollama_ps",
+            Self::OllamaShow => "ollama_show",
+            Self::OllamaPull => "ollama_pull",
+            Self::OllamaPush => "ollama_push",
+            Self::OllamaCreate => "ollama_create",
+            Self::OllamaCopy => "ollama_copy",
+            Self::OllamaDelete => "ollama_delete",
+            Self::OllamaBlob => "ollama_blob",
+            Self::OllamaVersion => "ollama_version",
+            Self::OllamaOther => "ollama_other",
+            Self::OpenAiChat => "openai_chat",
+            Self::OpenAiCompletion => "openai_completion",
+            Self::OpenAiEmbeddings => "openai_embeddings",
+            Self::OpenAiModels => "openai_models",
+            Self::OpenAiModel => "openai_model",
+            Self::OpenAiResponses => "openai_responses",
+            Self::AnthropicMessages => "anthropic_messages",
+            Self::AnthropicCountTokens => "anthropic_count_tokens",
+            Self::OpenAiTranscription => "openai_transcription",
+            Self::OpenAiOther => "openai_other",
+        }
+    }
+
     /// The error shape that the client expects.
     pub fn protocol(self) -> ClientProtocol {
         match self {

@@ -1,5 +1,7 @@
 //! What every answer of the admin API and of the probes has, refusals included; and the answer to preflights.
 
+use std::rc::Rc;
+
 use actix_web::HttpMessage as _;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -12,18 +14,23 @@ use ollamaflow_protocol::header as names;
 
 use super::AdminState;
 use crate::cluster::Cluster;
-use crate::gateway::{self, RequestId};
+use crate::gateway::{self, Account, Accounted, RequestId};
 use crate::listener::{Connection, Keeping};
 
 const NODE: HeaderName = HeaderName::from_static(names::NODE);
 const REVISION: HeaderName = HeaderName::from_static(names::REVISION);
 const LEADER: HeaderName = HeaderName::from_static(names::LEADER);
 
+/// What the paths of the API begin with.
+const PREFIX: &str = "/v1.0";
+
 /// Goes around everything else.
 pub(super) async fn frame(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    let id = RequestId::random();
+    let account = account(&request, &id);
     let answer = Connection::answer(request.request());
     let payload = request.take_payload();
     let (payload, unread) = gateway::watch_unread(request.request(), payload);
@@ -41,8 +48,22 @@ pub(super) async fn frame(
         add_place(headers, &state.cluster);
     }
     let defaults = state.as_ref().map_or(&[][..], |state| &state.default_headers);
-    gateway::finish(headers, &RequestId::random(), defaults);
-    Ok(response.map_body(|_, body| Keeping::new(Box::pin(body), (answer, unread))))
+    gateway::finish(headers, &id, defaults);
+    if let Some(account) = &account {
+        account.answered(response.status());
+    }
+    Ok(response.map_body(|_, body| Keeping::new(Accounted::new(Box::pin(body), account), (answer, unread))))
+}
+
+/// The account of a call of the API. Probes come every few seconds, and tell nobody anything.
+fn account(request: &ServiceRequest, id: &RequestId) -> Option<Rc<Account>> {
+    let state = request.app_data::<web::Data<AdminState>>()?;
+    if !request.path().starts_with(PREFIX) {
+        return None;
+    }
+    let account = Account::begin(&Rc::new(state.logs.access().clone()), id, request.request())?;
+    account.administers(request.request());
+    Some(account)
 }
 
 /// Who answers, from which state, and who leads.

@@ -1,5 +1,6 @@
 //! `/metrics`: what the node tells Prometheus about the cluster and its traffic, in its text format.
 
+mod logs;
 mod models;
 mod traffic;
 
@@ -16,6 +17,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use self::logs::LogMetrics;
 use self::models::ModelMetrics;
 use self::traffic::TrafficMetrics;
 use super::AdminState;
@@ -44,6 +46,7 @@ pub(super) async fn metrics(state: web::Data<AdminState>) -> Result<HttpResponse
         tally: state.tally.clone(),
         directory: state.directory.clone(),
     }));
+    registry.register_collector(Box::new(LogMetrics { losses: state.logs.losses() }));
     let applied = state.cluster.state();
     let missing = Outlook::new(&applied, &state.directory, now()).missing();
     registry.register_collector(Box::new(ModelMetrics { state: applied, missing }));

@@ -66,6 +66,11 @@ impl<'a> Writing<'a> {
         )))
     }
 
+    /// Whether to answer as if, and to change nothing.
+    pub(super) fn is_rehearsal(&self) -> bool {
+        self.validate
+    }
+
     /// Makes the change that `plan` derives from a state. `plan` gets another, newer state when the object that it
     /// has based itself on was changed meanwhile, or when it refuses on the grounds of a state that may be old.
     pub(super) async fn change(

@@ -10,11 +10,11 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use self::merge::{Fate, Line, Objects};
-use super::config::Verdict;
-use super::files;
 use super::remote::{self, Access, Answer, Call, Remote, RemoteError};
+use super::{AnswerFormat, Verdict, files};
 
 /// How often the catalog is read and written before others are left the field.
 const MAX_ATTEMPTS: u32 = 5;
@@ -42,11 +42,13 @@ pub struct Apply {
 pub fn run(
     access: Access,
     apply: &Apply,
+    format: AnswerFormat,
     output: &mut dyn Write,
     errors: &mut dyn Write,
 ) -> io::Result<Verdict> {
     let prepared = read_objects(apply).and_then(|file| Ok((file, access.connect()?)));
-    let printed = prepared.and_then(|(file, remote)| remote::block_on(perform(&remote, apply, &file)));
+    let printed =
+        prepared.and_then(|(file, remote)| remote::block_on(perform(&remote, apply, format, &file)));
     remote::print(printed, output, errors)
 }
 
@@ -57,7 +59,12 @@ fn read_objects(apply: &Apply) -> Result<Objects, RemoteError> {
 }
 
 /// What is to be printed.
-async fn perform(remote: &Remote, apply: &Apply, file: &Objects) -> Result<String, RemoteError> {
+async fn perform(
+    remote: &Remote,
+    apply: &Apply,
+    format: AnswerFormat,
+    file: &Objects,
+) -> Result<String, RemoteError> {
     for _ in 0..MAX_ATTEMPTS {
         let stored = remote.send(Call::get("/v1.0/catalog")).await?;
         let before = objects(&stored)?;
@@ -73,7 +80,11 @@ async fn perform(remote: &Remote, apply: &Apply, file: &Objects) -> Result<Strin
         };
         // A node that answers without the objects took what it was sent.
         let after = Objects::parse(&answer.body).unwrap_or(merged);
-        return Ok(report(&before.compared(&after, file), apply.dry_run, revision(&answer)));
+        let lines = before.compared(&after, file);
+        return Ok(match format {
+            AnswerFormat::Text => report(&lines, apply.dry_run, revision(&answer)),
+            AnswerFormat::Json => format!("{:#}", document(&lines, apply.dry_run, revision(&answer))),
+        });
     }
     Err(RemoteError::Contended)
 }
@@ -96,6 +107,23 @@ fn revision(answer: &Answer) -> Option<u64> {
         revision: u64,
     }
     answer.read::<Body>().ok().map(|body| body.revision)
+}
+
+/// The same for programs.
+fn document(lines: &[Line], dry_run: bool, revision: Option<u64>) -> Value {
+    let objects = lines.iter().map(|line| {
+        json!({
+            "Kind": line.kind.name(),
+            "Identifier": line.identifier,
+            "Fate": format!("{:?}", line.fate),
+            "InFile": line.is_in_file,
+        })
+    });
+    json!({
+        "DryRun": dry_run,
+        "Revision": revision.filter(|_| !dry_run),
+        "Objects": objects.collect::<Vec<_>>(),
+    })
 }
 
 /// A line for each object that the file has or that was deleted, and the sum.

@@ -1,6 +1,9 @@
 //! The arguments, by clap, turned into the inputs of the settings.
 
+mod models;
+mod objects;
 mod remote;
+mod watching;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -8,12 +11,21 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 use ollamaflow_protocol::object::Secret;
 
-use self::remote::{ApplyArguments, ClusterArguments};
+use self::models::ModelsArguments;
+use self::objects::{BackendsArguments, FrontendsArguments};
+use self::remote::{ApplyArguments, ClusterArguments, FormatArguments, RemoteArguments};
+use self::watching::{
+    DoctorArguments, ExportArguments, SessionsArguments, StatusArguments, TopArguments, TryArguments,
+};
+use super::AnswerFormat;
 use super::apply::Apply;
-use super::cluster::{AnswerFormat, ClusterAction};
+use super::client::Task;
+use super::cluster::ClusterAction;
 use super::remote::Access;
+use super::verdict::EXIT_CODES;
 use crate::settings::{ClusterFlags, DEFAULT_FILE, Flags, ListenAddress, MissingFile, Sources};
 
 /// What the command line asks for.
@@ -26,12 +38,23 @@ pub enum Command {
         /// Where the settings come from.
         sources: Sources,
         /// How to print them.
-        format: ShowFormat,
+        format: AnswerFormat,
     },
     /// Check a settings file.
     ConfigCheck {
         /// The file.
         file: PathBuf,
+        /// How to print what is found.
+        format: AnswerFormat,
+    },
+    /// Ask a running node, or change what is configured.
+    Client {
+        /// Which node.
+        access: Access,
+        /// What.
+        task: Task,
+        /// How to print the answer.
+        format: AnswerFormat,
     },
     /// Ask a running node about its cluster, or to change it.
     Cluster {
@@ -48,23 +71,23 @@ pub enum Command {
         access: Access,
         /// What.
         apply: Apply,
+        /// How to print the answer.
+        format: AnswerFormat,
     },
     /// Ask the node on this machine whether it is ready.
-    Healthcheck(Sources),
-}
-
-/// How `config show` prints.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ShowFormat {
-    /// A line for each setting.
-    Text,
-    /// One JSON object.
-    Json,
+    Healthcheck {
+        /// Where its address comes from.
+        sources: Sources,
+        /// How to print the answer.
+        format: AnswerFormat,
+    },
+    /// Print the script by which a shell completes commands.
+    Completions(Shell),
 }
 
 /// A load balancer for Ollama and OpenAI-compatible servers.
 #[derive(Debug, Parser)]
-#[command(name = "ollamaflow", version, max_term_width = 100)]
+#[command(name = "ollamaflow", version, max_term_width = 100, after_help = EXIT_CODES)]
 struct Arguments {
     #[command(flatten)]
     source: SourceArguments,
@@ -132,26 +155,50 @@ enum TopCommand {
     /// Look at settings without running a node
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Show how a running node, its cluster and its backends are
+    Status(StatusArguments),
+    /// Look at frontends and change them
+    Frontends(FrontendsArguments),
+    /// Look at backends and change them
+    Backends(BackendsArguments),
+    /// See which model is where, and have models brought, updated and deleted
+    Models(ModelsArguments),
+    /// See which client is bound to which backend
+    Sessions(SessionsArguments),
     /// Look at the cluster of a running node, or change it
     Cluster(ClusterArguments),
     /// Put the frontends and backends of a file into the catalog of a running node, all or none
     Apply(ApplyArguments),
+    /// Write all frontends and backends as a file that `apply` takes
+    Export(ExportArguments),
+    /// Send a prompt through a frontend, and tell how fast the answer came and from where
+    Try(TryArguments),
+    /// Watch a running node: requests, tokens, queues, backends
+    Top(TopArguments),
+    /// Look for what is wrong, and tell how it is mended: exit code 1 if something is broken
+    Doctor(DoctorArguments),
     /// Ask the node on this machine whether it is ready: exit code 0 if it is
-    Healthcheck,
+    Healthcheck(FormatArguments),
+    /// Print the script by which a shell completes commands
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
 }
 
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
     /// Print each setting with its effective value and where it came from; secrets are not shown
     Show {
-        /// Print one JSON object
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        format: FormatArguments,
     },
     /// Check a settings file on its own: print `ok`, or every error with its place
     Check {
         /// The file
         file: PathBuf,
+        #[command(flatten)]
+        format: FormatArguments,
     },
 }
 
@@ -161,30 +208,51 @@ enum ConfigCommand {
 /// `--version`; hand it to [`report_usage`].
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
     let Arguments { source, command } = Arguments::try_parse_from(arguments)?;
-    match command.unwrap_or(TopCommand::Serve) {
-        TopCommand::Serve => Ok(Command::Serve(source.into_sources(MissingFile::Create))),
-        TopCommand::Config(ConfigCommand::Show { json }) => {
-            let format = if json { ShowFormat::Json } else { ShowFormat::Text };
-            Ok(Command::ConfigShow { sources: source.into_read_sources(), format })
+    let client = |source: SourceArguments, (remote, task): (RemoteArguments, Task)| {
+        let format = remote.format();
+        Command::Client { access: remote.into_access(source.into_read_sources()), task, format }
+    };
+    Ok(match command.unwrap_or(TopCommand::Serve) {
+        TopCommand::Serve => Command::Serve(source.into_sources(MissingFile::Create)),
+        TopCommand::Config(ConfigCommand::Show { format }) => {
+            Command::ConfigShow { sources: source.into_read_sources(), format: format.format() }
         }
-        TopCommand::Cluster(arguments) => {
-            let (remote, action, format) = arguments.into_parts();
-            let access = remote.into_access(source.into_read_sources());
-            Ok(Command::Cluster { access, action, format })
-        }
-        TopCommand::Apply(arguments) => {
-            let (remote, apply) = arguments.into_parts();
-            Ok(Command::Apply { access: remote.into_access(source.into_read_sources()), apply })
-        }
-        TopCommand::Config(ConfigCommand::Check { file }) if source.is_empty() => {
-            Ok(Command::ConfigCheck { file })
+        TopCommand::Config(ConfigCommand::Check { file, format }) if source.is_empty() => {
+            Command::ConfigCheck { file, format: format.format() }
         }
         TopCommand::Config(ConfigCommand::Check { .. }) => {
             let message = "config check looks at the named file alone: leave the other flags out";
-            Err(Arguments::command().error(ErrorKind::ArgumentConflict, message))
+            return Err(definition().error(ErrorKind::ArgumentConflict, message));
         }
-        TopCommand::Healthcheck => Ok(Command::Healthcheck(source.into_read_sources())),
-    }
+        TopCommand::Cluster(arguments) => {
+            let (remote, action) = arguments.into_parts();
+            let format = remote.format();
+            Command::Cluster { access: remote.into_access(source.into_read_sources()), action, format }
+        }
+        TopCommand::Apply(arguments) => {
+            let (remote, apply) = arguments.into_parts();
+            let format = remote.format();
+            Command::Apply { access: remote.into_access(source.into_read_sources()), apply, format }
+        }
+        TopCommand::Status(arguments) => client(source, arguments.into_parts()),
+        TopCommand::Frontends(arguments) => client(source, arguments.into_parts()),
+        TopCommand::Backends(arguments) => client(source, arguments.into_parts()),
+        TopCommand::Models(arguments) => client(source, arguments.into_parts()),
+        TopCommand::Sessions(arguments) => client(source, arguments.into_parts()),
+        TopCommand::Export(arguments) => client(source, arguments.into_parts()),
+        TopCommand::Try(arguments) => client(source, arguments.into_parts()),
+        TopCommand::Top(arguments) => client(source, arguments.into_parts()),
+        TopCommand::Doctor(arguments) => client(source, arguments.into_parts()),
+        TopCommand::Healthcheck(format) => {
+            Command::Healthcheck { sources: source.into_read_sources(), format: format.format() }
+        }
+        TopCommand::Completions { shell } => Command::Completions(shell),
+    })
+}
+
+/// All of the command line, as clap knows it.
+pub(super) fn definition() -> clap::Command {
+    Arguments::command()
 }
 
 /// Prints what [`parse`] answered instead of a command, and gives the exit code: 0 after help and version, 2 after
@@ -243,146 +311,4 @@ impl From<MembershipArguments> for ClusterFlags {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parsed(line: &str) -> Result<Command, clap::Error> {
-        parse(std::iter::once("ollamaflow").chain(line.split_whitespace()).map(OsString::from))
-    }
-
-    fn served(line: &str) -> Sources {
-        match parsed(line).unwrap() {
-            Command::Serve(sources) => sources,
-            other => panic!("{line} is {other:?}"),
-        }
-    }
-
-    #[test]
-    fn the_definition_of_the_arguments_is_sound() {
-        Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn no_command_serves_with_the_default_file() {
-        let sources = served("");
-        assert_eq!(sources.file, PathBuf::from("./ollamaflow.json"));
-        assert_eq!((sources.missing_file, sources.flags), (MissingFile::Create, Flags::default()));
-    }
-
-    #[test]
-    fn flags_work_with_and_without_the_command_and_on_either_side_of_it() {
-        for line in [
-            "--config a.json --listen [::1]:8080 --data-directory d",
-            "serve --config a.json --listen [::1]:8080 --data-directory d",
-            "--config a.json serve --data-directory=d --listen=[::1]:8080",
-        ] {
-            let sources = served(line);
-            assert_eq!(sources.file, PathBuf::from("a.json"));
-            assert_eq!(sources.flags.listen, Some(ListenAddress { host: "::1".to_owned(), port: 8080 }));
-            assert_eq!(sources.flags.data_directory.as_deref(), Some("d"));
-        }
-    }
-
-    #[test]
-    fn the_flags_of_proxies_and_stopping_are_settings() {
-        let flags =
-            served("--trusted-proxies 10.0.0.0/8,::1 --shutdown-grace-ms 1 --shutdown-settle-ms 2").flags;
-        assert_eq!(flags.trusted_proxies, Some(["10.0.0.0/8", "::1"].map(str::to_owned).to_vec()));
-        assert_eq!((flags.shutdown_grace_ms, flags.shutdown_settle_ms), (Some(1), Some(2)));
-    }
-
-    #[test]
-    fn the_flags_of_the_cluster_are_settings() {
-        let line = "--cluster-listen *:1 --advertise a:1 --peers a:1,b --peers c --join d \
-                    --cluster-secret s --cluster-secret-file f";
-        let flags = served(line).flags.cluster;
-        let text = |text: &str| Some(text.to_owned());
-        assert_eq!((flags.listen, flags.advertise, flags.join), (text("*:1"), text("a:1"), text("d")));
-        assert_eq!(flags.peers, Some(["a:1", "b", "c"].map(str::to_owned).to_vec()));
-        assert_eq!((flags.secret, flags.secret_file), (Some(Secret::new("s")), text("f")));
-        assert_eq!(served("serve").flags.cluster, ClusterFlags::default());
-    }
-
-    #[test]
-    fn show_writes_nothing_and_wants_a_named_file_to_exist() {
-        let shown = |line: &str| match parsed(line).unwrap() {
-            Command::ConfigShow { sources, format } => (sources.missing_file, format),
-            other => panic!("{line} is {other:?}"),
-        };
-        assert_eq!(shown("config show"), (MissingFile::UseDefaults, ShowFormat::Text));
-        assert_eq!(shown("config show --json --config a.json"), (MissingFile::Refuse, ShowFormat::Json));
-    }
-
-    #[test]
-    fn the_commands_for_a_running_node_say_what_which_and_how() {
-        let cluster = |line: &str| match parsed(line).unwrap() {
-            Command::Cluster { access, action, format } => (access, action, format),
-            other => panic!("{line} is {other:?}"),
-        };
-        let (access, action, format) = cluster("cluster status --json --server http://a:1 --token t");
-        assert_eq!((access.server.as_deref(), access.token), (Some("http://a:1"), Some(Secret::new("t"))));
-        assert_eq!((action, format), (ClusterAction::Status, AnswerFormat::Json));
-        assert_eq!(access.sources.missing_file, MissingFile::UseDefaults);
-        let (access, action, format) = cluster("--config c.json cluster --server b members");
-        assert_eq!((access.server.as_deref(), access.token), (Some("b"), None));
-        assert_eq!((action, format), (ClusterAction::Members, AnswerFormat::Text));
-        assert_eq!(access.sources.missing_file, MissingFile::Refuse);
-        for (line, expected) in [
-            ("cluster add Node4", ClusterAction::Add { address: "node4:43412".to_owned() }),
-            ("cluster remove 3", ClusterAction::Remove { id: 3 }),
-            ("cluster transfer-leader", ClusterAction::TransferLeader { to: None }),
-            ("cluster transfer-leader 2", ClusterAction::TransferLeader { to: Some(2) }),
-            ("cluster snapshot", ClusterAction::Snapshot),
-            ("cluster restore -", ClusterAction::Restore { file: "-".into() }),
-            (
-                "cluster backup b.json --include-secrets",
-                ClusterAction::Backup { file: "b.json".into(), include_secrets: true, force: false },
-            ),
-            (
-                "cluster backup --force b.json",
-                ClusterAction::Backup { file: "b.json".into(), include_secrets: false, force: true },
-            ),
-        ] {
-            assert_eq!(cluster(line).1, expected, "{line}");
-        }
-    }
-
-    #[test]
-    fn apply_takes_a_file_and_switches() {
-        let applied = |line: &str| match parsed(line).unwrap() {
-            Command::Apply { access, apply } => (access.server, apply),
-            other => panic!("{line} is {other:?}"),
-        };
-        let plain = Apply { file: "-".into(), prune: false, dry_run: false, lenient: false };
-        assert_eq!(applied("apply -"), (None, plain));
-        let all = Apply { file: "a.json".into(), prune: true, dry_run: true, lenient: true };
-        let line = "apply --server c --prune a.json --dry-run --lenient";
-        assert_eq!(applied(line), (Some("c".to_owned()), all));
-    }
-
-    #[test]
-    fn misuse_is_a_usage_error() {
-        for line in [
-            "--listen localhost",
-            "--listen ::1:80",
-            "frobnicate",
-            "config",
-            "config check",
-            "config check a.json --listen *:1",
-            "--port 1",
-            "config check a.json --peers a",
-            "config check a.json --shutdown-grace-ms 1",
-            "--shutdown-grace-ms -1",
-            "cluster",
-            "cluster add *:43412",
-            "cluster remove one",
-            "cluster backup",
-            "apply",
-        ] {
-            assert_eq!(parsed(line).unwrap_err().exit_code(), 2, "{line}");
-        }
-        for line in ["--help", "--version", "config show --help", "cluster --help", "apply --help"] {
-            assert_eq!(parsed(line).unwrap_err().exit_code(), 0, "{line}");
-        }
-    }
-}
+mod tests;

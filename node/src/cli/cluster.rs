@@ -12,9 +12,9 @@ use ollamaflow_protocol::cluster::NodeId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::config::Verdict;
-use super::files;
 use super::remote::{Access, Answer, Call, Remote, RemoteError, block_on};
+use super::screen::Screen;
+use super::{AnswerFormat, Verdict, files};
 use crate::cluster::{MemberStatus, Status};
 
 /// What to ask or to change.
@@ -57,24 +57,16 @@ pub enum ClusterAction {
     },
 }
 
-/// How answers are printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AnswerFormat {
-    /// Sentences and tables.
-    Text,
-    /// The JSON of the node as it came.
-    Json,
-}
-
 /// Carries the action out; the answer goes to `output`, a failure to `errors`.
 pub fn run(
     access: Access,
     action: ClusterAction,
     format: AnswerFormat,
+    screen: Screen,
     output: &mut dyn Write,
     errors: &mut dyn Write,
 ) -> io::Result<Verdict> {
-    let printed = access.connect().and_then(|remote| block_on(perform(&remote, action, format)));
+    let printed = access.connect().and_then(|remote| block_on(perform(&remote, action, format, screen)));
     super::remote::print(printed, output, errors)
 }
 
@@ -83,6 +75,7 @@ async fn perform(
     remote: &Remote,
     action: ClusterAction,
     format: AnswerFormat,
+    screen: Screen,
 ) -> Result<String, RemoteError> {
     let call = match &action {
         ClusterAction::Status => Call::get("/v1.0/cluster"),
@@ -117,15 +110,24 @@ async fn perform(
         files::write_private(file, &answer.body, *force)?;
         let secrets =
             if *include_secrets { "with secrets in clear: keep it safe" } else { "without secrets" };
-        return Ok(format!("wrote {} ({} bytes, {secrets})", file.display(), answer.body.len()));
+        let bytes = answer.body.len();
+        return Ok(match format {
+            AnswerFormat::Text => format!("wrote {} ({bytes} bytes, {secrets})", file.display()),
+            AnswerFormat::Json => {
+                json!({ "File": file, "Bytes": bytes, "HasSecrets": include_secrets }).to_string()
+            }
+        });
     }
     match format {
+        AnswerFormat::Json if answer.body.is_empty() => {
+            Ok(json!({ "Message": in_words(&action, &answer, screen)? }).to_string())
+        }
         AnswerFormat::Json => Ok(String::from_utf8_lossy(&answer.body).trim_end().to_owned()),
-        AnswerFormat::Text => in_words(&action, &answer),
+        AnswerFormat::Text => in_words(&action, &answer, screen),
     }
 }
 
-fn in_words(action: &ClusterAction, answer: &Answer) -> Result<String, RemoteError> {
+fn in_words(action: &ClusterAction, answer: &Answer, screen: Screen) -> Result<String, RemoteError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Added {
@@ -142,8 +144,8 @@ fn in_words(action: &ClusterAction, answer: &Answer) -> Result<String, RemoteErr
         index: u64,
     }
     Ok(match action {
-        ClusterAction::Status => render::status(&answer.read::<Status>()?),
-        ClusterAction::Members => render::members(&answer.read::<Vec<MemberStatus>>()?),
+        ClusterAction::Status => render::status(&answer.read::<Status>()?, screen),
+        ClusterAction::Members => render::members(&answer.read::<Vec<MemberStatus>>()?, screen),
         ClusterAction::Add { address } => {
             format!("{address} was added as node {}", answer.read::<Added>()?.node_id)
         }

@@ -4,39 +4,18 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use serde_json::{Map, Value, json};
 
-use super::ShowFormat;
+use super::{AnswerFormat, Verdict};
 use crate::settings::{self, Loaded, SettingsError, Sources};
-
-/// Whether the settings are good; decides the exit code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// Exit code 0.
-    Good,
-    /// Exit code 1.
-    Faulty,
-}
-
-// === Verdict ===
-
-impl From<Verdict> for ExitCode {
-    fn from(verdict: Verdict) -> Self {
-        match verdict {
-            Verdict::Good => Self::SUCCESS,
-            Verdict::Faulty => Self::FAILURE,
-        }
-    }
-}
 
 // === commands ===
 
 /// Prints each setting with its effective value and origin on `output`; notices and errors go to `errors`.
 pub fn show(
     sources: Sources,
-    format: ShowFormat,
+    format: AnswerFormat,
     output: &mut dyn Write,
     errors: &mut dyn Write,
 ) -> io::Result<Verdict> {
@@ -45,8 +24,8 @@ pub fn show(
         Err(error) => return fail(&error, errors),
     };
     match format {
-        ShowFormat::Text => show_text(&loaded, output)?,
-        ShowFormat::Json => show_json(&loaded, output)?,
+        AnswerFormat::Text => show_text(&loaded, output)?,
+        AnswerFormat::Json => show_json(&loaded, output)?,
     }
     for notice in &loaded.notices {
         writeln!(errors, "note: {notice}")?;
@@ -56,9 +35,24 @@ pub fn show(
 }
 
 /// Checks `file` alone, without environment and flags: prints `ok` and what is worth knowing on `output`, or every
-/// error on `errors`.
-pub fn check(file: PathBuf, output: &mut dyn Write, errors: &mut dyn Write) -> io::Result<Verdict> {
-    match settings::load(Sources::of_file(file)) {
+/// error on `errors`. As JSON both are on `output`.
+pub fn check(
+    file: PathBuf,
+    format: AnswerFormat,
+    output: &mut dyn Write,
+    errors: &mut dyn Write,
+) -> io::Result<Verdict> {
+    let loaded = settings::load(Sources::of_file(file));
+    if format == AnswerFormat::Json {
+        let (notices, faults) = match &loaded {
+            Ok(loaded) => (loaded.notices.clone(), Vec::new()),
+            Err(error) => (Vec::new(), error.lines()),
+        };
+        let document = json!({ "Valid": loaded.is_ok(), "Notices": notices, "Errors": faults });
+        writeln!(output, "{document:#}")?;
+        return Ok(if loaded.is_ok() { Verdict::Good } else { Verdict::Faulty });
+    }
+    match loaded {
         Ok(loaded) => {
             writeln!(output, "ok")?;
             for notice in &loaded.notices {

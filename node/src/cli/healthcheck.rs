@@ -8,9 +8,10 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::time::{Duration, Instant};
 
 use rustls::{ClientConnection, StreamOwned};
+use serde_json::json;
 use thiserror::Error;
 
-use super::config::Verdict;
+use super::{AnswerFormat, Verdict};
 use crate::settings::{self, ListenHost, ListenTarget, Sources};
 use crate::upstream::tls_config;
 
@@ -41,8 +42,13 @@ struct Answer {
 }
 
 /// Asks `GET /readyz` and prints the body of the answer on `output`, or why there is none on `errors`. Good when the
-/// node is ready.
-pub fn run(sources: Sources, output: &mut dyn Write, errors: &mut dyn Write) -> io::Result<Verdict> {
+/// node is ready. As JSON all but wrong settings is on `output`.
+pub fn run(
+    sources: Sources,
+    format: AnswerFormat,
+    output: &mut dyn Write,
+    errors: &mut dyn Write,
+) -> io::Result<Verdict> {
     let loaded = match settings::load_for_client(sources) {
         Ok(loaded) => loaded,
         Err(error) => {
@@ -58,6 +64,15 @@ pub fn run(sources: Sources, output: &mut dyn Write, errors: &mut dyn Write) -> 
         Ok(Answer { status: 200, body }) => {
             writeln!(output, "{}", body.trim_end())?;
             Ok(Verdict::Good)
+        }
+        Ok(Answer { body, .. }) if format == AnswerFormat::Json && body.trim_start().starts_with('{') => {
+            writeln!(output, "{}", body.trim_end())?;
+            Ok(Verdict::Faulty)
+        }
+        Err(error) if format == AnswerFormat::Json => {
+            let document = json!({ "Ready": false, "Reasons": [error.to_string()] });
+            writeln!(output, "{document}")?;
+            Ok(Verdict::Faulty)
         }
         Ok(Answer { status, body }) => {
             writeln!(errors, "not ready (status {status}): {}", body.trim_end())?;
@@ -179,7 +194,7 @@ mod tests {
         let mut sources = Sources::of_file(PathBuf::from("/nonexistent/ollamaflow.json"));
         (sources.missing_file, sources.flags) = (MissingFile::UseDefaults, flags);
         let (mut output, mut errors) = (Vec::new(), Vec::new());
-        let verdict = run(sources, &mut output, &mut errors).unwrap();
+        let verdict = run(sources, AnswerFormat::Text, &mut output, &mut errors).unwrap();
         (verdict, String::from_utf8(output).unwrap(), String::from_utf8(errors).unwrap())
     }
 

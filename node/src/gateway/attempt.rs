@@ -103,7 +103,7 @@ impl Attempts<'_> {
             };
             tracing::debug!(
                 request = %self.id.as_str(), backend = %failure.backend.id(), fault = ?failure.fault,
-                reason = failure.words.as_deref().unwrap_or_default(), "attempt failed"
+                status = failure.status(), error = failure.label(), "attempt failed"
             );
             if failure.fault == Fault::ModelMissing {
                 tried.lacks(&failure.backend);
@@ -133,7 +133,7 @@ impl Intake {
         match self {
             Self::Kept(_) => true,
             Self::Once(_) => false,
-            Self::Streaming(stream, _) => stream.is_replayable(),
+            Self::Streaming(stream, ..) => stream.is_replayable(),
         }
     }
 }

@@ -14,7 +14,7 @@ use super::identity::{RequestId, traceparent};
 use super::ingress::Admitted;
 use super::intake;
 use super::naming::Named;
-use super::origin::{self, FORWARDED_FOR};
+use super::origin::{self, AddressText, FORWARDED_FOR};
 use crate::listener::Connection;
 use crate::upstream::{InvalidHead, RequestHead};
 
@@ -120,11 +120,11 @@ fn built(
         }
     }
     let text = |name: &HeaderName| received.get(name).and_then(|value| value.to_str().ok());
-    let peer = origin::peer(request).map_or_else(|| "unknown".to_owned(), origin::text);
+    let peer = origin::peer(request).map_or_else(|| AddressText::from_slice(b"unknown"), origin::text);
     if is_trusted {
-        append(&mut head, request, &FORWARDED_FOR, peer.as_bytes())?;
+        append(&mut head, request, &FORWARDED_FOR, &peer)?;
     } else {
-        head.header(&FORWARDED_FOR, peer.as_bytes())?;
+        head.header(&FORWARDED_FOR, &peer)?;
     }
     let said = |name: &HeaderName| is_trusted && received.contains_key(name);
     if !said(&FORWARDED_PROTO) {

@@ -5,6 +5,12 @@ use serde_json::{Map, Value};
 /// The digits of ids, in the case that their formats ask for.
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
+/// Where an id says which kind it is, and what it says.
+const VERSION_BITS: u128 = 0xf << 76;
+const VERSION_4: u128 = 0x4 << 76;
+const VARIANT_BITS: u128 = 0x3 << 62;
+const VARIANT_1: u128 = 0x2 << 62;
+
 /// Length of a `traceparent`.
 const TRACEPARENT: usize = 55;
 
@@ -19,15 +25,13 @@ pub(crate) struct RequestId {
 impl RequestId {
     /// Unique enough to find one request in logs; not a secret.
     pub(crate) fn random() -> Self {
-        let mut bytes = fastrand::u128(..).to_be_bytes();
-        bytes[6] = bytes[6] & 0x0f | 0x40;
-        bytes[8] = bytes[8] & 0x3f | 0x80;
+        let number = fastrand::u128(..) & !(VERSION_BITS | VARIANT_BITS) | VERSION_4 | VARIANT_1;
         let mut text = [b'-'; 36];
-        write_hex(&bytes[..4], &mut text[..8]);
-        write_hex(&bytes[4..6], &mut text[9..13]);
-        write_hex(&bytes[6..8], &mut text[14..18]);
-        write_hex(&bytes[8..10], &mut text[19..23]);
-        write_hex(&bytes[10..], &mut text[24..]);
+        write_hex(number >> 96, &mut text[..8]);
+        write_hex(number >> 80, &mut text[9..13]);
+        write_hex(number >> 64, &mut text[14..18]);
+        write_hex(number >> 48, &mut text[19..23]);
+        write_hex(number, &mut text[24..]);
         Self { text }
     }
 
@@ -56,16 +60,18 @@ pub(super) fn traceparent(received: Option<&str>) -> [u8; TRACEPARENT] {
             text[3..35].copy_from_slice(trace.as_bytes());
             text[53..].copy_from_slice(flags.as_bytes());
         }
-        None => write_hex(&fastrand::u128(1..).to_be_bytes(), &mut text[3..35]),
+        None => write_hex(fastrand::u128(1..), &mut text[3..35]),
     }
-    write_hex(&fastrand::u64(1..).to_be_bytes(), &mut text[36..52]);
+    write_hex(fastrand::u64(1..).into(), &mut text[36..52]);
     text
 }
 
-/// Writes two digits for each byte.
-fn write_hex(bytes: &[u8], text: &mut [u8]) {
-    for (byte, digits) in bytes.iter().zip(text.chunks_exact_mut(2)) {
-        digits.copy_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 0x0f)]]);
+/// Writes the last digits of a number, as many as there is room for.
+fn write_hex(number: u128, text: &mut [u8]) {
+    let mut left = number;
+    for place in text.iter_mut().rev() {
+        *place = HEX[usize::from(left.to_le_bytes()[0] & 0x0f)];
+        left >>= 4;
     }
 }
 

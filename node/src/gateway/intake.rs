@@ -9,7 +9,7 @@ use std::time::Duration;
 use actix_web::HttpRequest;
 use actix_web::dev::Payload;
 use actix_web::http::header;
-use actix_web::rt::time::{Instant, timeout};
+use actix_web::rt::time::Instant;
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
 use ollamaflow_protocol::inspect::{RequestFacts, inspect, inspect_with_prefix};
@@ -23,10 +23,13 @@ use tokio::task::yield_now;
 use self::decoding::{Coding, Decoding, Step};
 use super::GatewaySettings;
 use super::ingress::Admitted;
+use super::journal;
 use super::manage;
 use super::naming;
-use super::patience::Progress;
+use super::patience::{Progress, within};
 use super::refusal::Refusal;
+use crate::listener::Connection;
+use crate::telemetry::Excerpt;
 use crate::upstream::{BodySourceError, RequestBody};
 
 pub(super) use self::decoding::{ACCEPTED_CODINGS, is_decoded};
@@ -54,8 +57,8 @@ pub(super) enum Intake {
     Kept(Bytes),
     /// Whole, but too large to be held for a retry: pins had to be merged into it.
     Once(Bytes),
-    /// Still arriving.
-    Streaming(RequestBody, Progress),
+    /// Still arriving; with its beginning, if that may be wanted in the log.
+    Streaming(RequestBody, Progress, Option<Box<Excerpt>>),
 }
 
 // === impl Intake ===
@@ -102,6 +105,7 @@ pub(super) async fn read(
         return Ok(whole(Intake::Kept(Bytes::new())));
     }
     let decoding = decoding(request, operation)?;
+    Connection::passed_on(request).await;
     // What is decoded has another length.
     let declared = declared.filter(|_| decoding.is_none());
     let pace = Pace::start(settings.read_timeout);
@@ -139,6 +143,7 @@ pub(super) async fn read(
             }
         }
     }
+    let shown = journal::start_of(admitted, &read);
     let start = stream::once(std::future::ready(Ok(read.freeze())));
     let progress = Progress::start();
     let rest = stream::unfold((source, progress.clone()), |(mut source, progress)| async move {
@@ -147,7 +152,7 @@ pub(super) async fn read(
         progress.await_backend();
         Some((piece?.map_err(|refusal| BodySourceError::from(Stalled(refusal))), (source, progress)))
     });
-    let body = Intake::Streaming(RequestBody::stream(declared, start.chain(rest)), progress);
+    let body = Intake::Streaming(RequestBody::stream(declared, start.chain(rest)), progress, shown);
     Ok(Received { body, facts })
 }
 
@@ -288,11 +293,10 @@ impl Source {
     /// The next piece as it arrives.
     async fn arrived(&mut self) -> Option<Result<Bytes, Refusal>> {
         let pause = self.pace.pause(self.received);
-        let piece = match timeout(pause, self.payload.next()).await {
-            Ok(piece) => piece?,
-            Err(_) => return Some(Err(Refusal::BodyTimeout)),
+        let Some(piece) = within(Some(pause), self.payload.next()).await else {
+            return Some(Err(Refusal::BodyTimeout));
         };
-        Some(match piece {
+        Some(match piece? {
             Ok(bytes) => {
                 self.received += bytes.len() as u64;
                 if self.received > self.maximum {

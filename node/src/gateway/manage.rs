@@ -17,6 +17,7 @@ mod call;
 mod everywhere;
 mod holders;
 mod outlook;
+mod permission;
 mod progress;
 mod refusal;
 mod residence;
@@ -39,19 +40,21 @@ use ollamaflow_protocol::models::wishes::forbidding;
 use ollamaflow_protocol::route::Operation;
 
 pub(crate) use self::outlook::{Outlook, outlook};
+use self::permission::is_allowed;
 use self::progress::Pull;
 pub(super) use self::refusal::ManageError;
 use self::roll::Roll;
 use self::stream::Stream;
 use self::targets::{Purpose, Targets};
+use super::Gateway;
 use super::identity::RequestId;
 use super::ingress::Admitted;
 use super::intake::{self, Intake};
+use super::journal;
 use super::refusal::Refusal;
 use super::respond;
 use super::tally::{Counted, End};
 use super::trace::Trace;
-use super::{Gateway, GatewaySettings};
 use crate::actors::Decision;
 
 const BACKENDS: HeaderName = HeaderName::from_static(names::BACKENDS);
@@ -103,11 +106,6 @@ pub(super) fn is_read_whole(operation: Operation) -> bool {
     )
 }
 
-/// Whether clients of the frontend may change models.
-fn is_allowed(admitted: &Admitted, settings: &GatewaySettings) -> bool {
-    admitted.config.allow_model_management.unwrap_or(settings.is_local)
-}
-
 // === impl Gateway ===
 
 impl Gateway {
@@ -123,12 +121,14 @@ impl Gateway {
     ) -> Result<HttpResponse<BoxBody>, Refusal> {
         let managing = Managing { gateway: self, request, admitted, id };
         // All that can be said before the body is read is said then: it may be gigabytes.
-        if !is_allowed(admitted, &self.settings) {
+        if !is_allowed(request, admitted, &self.settings) {
             return Err(ManageError::NotAllowed { frontend: admitted.config.identifier.clone() }.into());
         }
         let purpose = Purpose::of(admitted.operation);
         let targets = Targets::of(request, &admitted.frontend, purpose)?;
         let received = intake::read(request, payload, admitted, &self.settings).await?;
+        journal::received(admitted, id, &received.body);
+        trace.model(received.facts.model.as_deref());
         trace.route();
         let answer = match admitted.operation {
             Operation::OllamaBlob if request.method() == Method::HEAD => {

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use actix_web::HttpRequest;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use ollamaflow_protocol::proxies::TrustedProxies;
+use smallvec::SmallVec;
 
 use super::GatewaySettings;
 use crate::actors::ClientKey;
@@ -14,6 +15,11 @@ pub(super) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarde
 
 /// Headers whose values are credentials: they may tell sessions apart, but administrators need not see them.
 const SECRET: [&str; 5] = ["authorization", "cookie", "proxy-authorization", "x-api-key", "api-key"];
+
+/// Whether the value of a header is a credential.
+pub(super) fn is_secret(name: &str) -> bool {
+    SECRET.iter().any(|secret| secret.eq_ignore_ascii_case(name))
+}
 
 /// Who sent a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,9 +58,9 @@ impl Origin {
             values.find(|value| !value.is_empty()).map(|value| (name, value))
         });
         match named {
-            Some((name, value)) if SECRET.contains(&name.as_str()) => ClientKey::hidden(value),
+            Some((name, value)) if is_secret(name.as_str()) => ClientKey::hidden(value),
             Some((_, value)) => ClientKey::new(value),
-            None => ClientKey::new(text(self.address).as_bytes()),
+            None => ClientKey::new(&text(self.address)),
         }
     }
 }
@@ -66,17 +72,29 @@ pub(super) fn peer(request: &HttpRequest) -> Option<IpAddr> {
 
 /// The text of an address, which each request tells its backend: what a formatter takes for four octets is much of what
 /// the whole head takes.
-pub(super) fn text(address: IpAddr) -> String {
-    let IpAddr::V4(address) = address else { return address.to_string() };
-    let mut text = String::with_capacity("255.255.255.255".len());
+pub(super) fn text(address: IpAddr) -> AddressText {
+    let mut text = AddressText::new();
+    let IpAddr::V4(address) = address else {
+        text.extend_from_slice(address.to_string().as_bytes());
+        return text;
+    };
     for octet in address.octets() {
         if !text.is_empty() {
-            text.push('.');
+            text.push(b'.');
         }
-        text.push_str(itoa::Buffer::new().format(octet));
+        if octet >= 100 {
+            text.push(b'0' + octet / 100);
+        }
+        if octet >= 10 {
+            text.push(b'0' + octet / 10 % 10);
+        }
+        text.push(b'0' + octet % 10);
     }
     text
 }
+
+/// The text of an address; that of nearly all needs no allocation.
+pub(super) type AddressText = SmallVec<[u8; "255.255.255.255".len()]>;
 
 /// The rightmost address that is not trusted: each trusted proxy vouches for the one to its left. What nobody can have
 /// meant ends the walk at the last proxy that was still understood; so does the left end.
@@ -201,7 +219,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_text_of_an_address_is_that_of_the_formatter(address in any::<IpAddr>()) {
-            prop_assert_eq!(text(address), address.to_string());
+            prop_assert_eq!(text(address).to_vec(), address.to_string().into_bytes());
         }
 
         #[test]

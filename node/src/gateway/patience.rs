@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use actix_web::rt::time::{Instant, timeout};
+use futures_util::future::poll_immediate;
 
 /// Whose turn it is while a body streams through; shared by the body and the attempt that sends it.
 #[derive(Clone, Debug)]
@@ -26,11 +27,13 @@ pub(super) fn limit(ms: u32) -> Option<Duration> {
     (ms > 0).then(|| Duration::from_millis(u64::from(ms)))
 }
 
-/// Awaits within a limit, if there is one; `None` when it ran out.
+/// Awaits within a limit, if there is one; `None` when it ran out. What is there already costs no timer.
 pub(super) async fn within<F: Future>(limit: Option<Duration>, future: F) -> Option<F::Output> {
-    match limit {
-        Some(limit) => timeout(limit, future).await.ok(),
-        None => Some(future.await),
+    let Some(limit) = limit else { return Some(future.await) };
+    let mut future = pin!(future);
+    match poll_immediate(future.as_mut()).await {
+        Some(output) => Some(output),
+        None => timeout(limit, future).await.ok(),
     }
 }
 

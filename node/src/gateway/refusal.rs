@@ -1,5 +1,6 @@
 //! Every way in which a request is refused or fails before its answer begins, and the one mapping to HTTP.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use actix_web::HttpResponse;
@@ -110,6 +111,53 @@ impl Refusal {
                 StatusCode::TOO_MANY_REQUESTS
             }
             Self::TimedOut { .. } | Self::QueueTimedOut { .. } => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// A word for it, for logs.
+    pub(super) fn label(&self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::DotSegment => "dot_segment",
+            Self::MethodNotAllowed { .. } => "method_not_allowed",
+            Self::NoFrontend(_) => "no_frontend",
+            Self::HttpVersion => "http_version",
+            Self::NotPermitted { .. } => "not_permitted",
+            Self::ClientTooFast { .. } => "client_too_fast",
+            Self::Stopping => "stopping",
+            Self::TooLarge { .. } => "too_large",
+            Self::BodyTimeout => "body_timeout",
+            Self::BodyBroken => "body_broken",
+            Self::NotWhole => "not_whole",
+            Self::UnknownCoding(_) => "unknown_coding",
+            Self::Undecodable { .. } => "undecodable",
+            Self::Pins(_) => "pins",
+            Self::Unnamed(_) => "no_model_name",
+            Self::Translation(_) => "translation",
+            Self::Image { .. } => "image",
+            Self::Manage(_) => "manage",
+            Self::NoCandidate(_) => "no_candidate",
+            Self::ModelsUnknown { .. } => "models_unknown",
+            Self::QueueFull { .. } => "queue_full",
+            Self::QueueTimedOut { .. } => "queue_timeout",
+            Self::Unreachable { .. } => "unreachable",
+            Self::Failed { .. } => "failed",
+            Self::TimedOut { .. } => "timeout",
+        }
+    }
+
+    /// What logs may tell of it: the whole sentence, if it is all of this node's making. Others' words may quote what a
+    /// client has asked.
+    pub(super) fn told(&self) -> Cow<'static, str> {
+        match self {
+            Self::Failed { .. }
+            | Self::Translation(_)
+            | Self::Undecodable { .. }
+            | Self::Pins(_)
+            | Self::Unnamed(_)
+            | Self::Image { .. }
+            | Self::Manage(_) => Cow::Borrowed(self.label()),
+            _ => Cow::Owned(self.to_string()),
         }
     }
 

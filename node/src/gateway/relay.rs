@@ -264,10 +264,10 @@ impl Relay {
         let Resumed { resumable, next, why, rest } = resumed;
         let Some(next) = next else { return Some(self.fail(why, rest, cx)) };
         self.resumable = Some(resumable);
-        self.take(next);
         if let Some(counted) = &self.ending.counted {
-            counted.resumed();
+            counted.resumed(next.permit.backend().id());
         }
+        self.take(next);
         None
     }
 
@@ -292,6 +292,9 @@ impl Relay {
         }
         if let Some(live) = &self.live {
             tracing::warn!(backend = %live.permit.backend().id(), reason = %why, "answer broke off");
+        }
+        if let Some(counted) = &self.ending.counted {
+            counted.broke(why.label());
         }
         if let Some(mut translation) = self.translation.take() {
             let last = written(|out| {

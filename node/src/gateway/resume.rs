@@ -3,7 +3,7 @@
 //! What may be continued and how the two parts are joined is `protocol::resume`, what another attempt takes is
 //! [`Further`]; this is what the relay holds of both. Streams that did not ask for it hold nothing.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 
 use bytes::Bytes;
 use ollamaflow_protocol::resume::{Misfit, Splice, Transcript};
@@ -135,7 +135,11 @@ impl Resumable {
     pub(super) fn go_on(mut self: Box<Self>, why: Broken, rest: Bytes) -> Resuming {
         Box::pin(async move {
             let pause = limit(self.further.config().stream_idle_timeout_ms);
-            let found = within(pause, self.further.run(&self.transcript)).await.flatten();
+            // Pinned here, as within: passed on by value it would be held several times.
+            let found = {
+                let search = pin!(self.further.run(&self.transcript));
+                within(pause, search).await.flatten()
+            };
             let next = found.map(|(live, continuation)| {
                 self.splice = Some(self.transcript.splice(continuation));
                 tracing::info!(

@@ -1,9 +1,13 @@
 //! How many requests ended how: each one that was let in is counted once.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use ollamaflow_protocol::id::BackendId;
 use ollamaflow_protocol::wire::Usage;
+
+use super::account::Account;
 
 /// Tokens that a request may have cost at most. A backend that tells of more counts wrongly, and the totals must not wrap.
 const MOST_TOKENS: u64 = u32::MAX as u64;
@@ -33,6 +37,7 @@ pub struct Tally {
 pub(super) struct Counted {
     tally: Arc<Tally>,
     end: End,
+    account: Option<Rc<Account>>,
 }
 
 // === impl End ===
@@ -70,8 +75,8 @@ impl Tally {
     }
 
     /// A request was let in.
-    pub(super) fn begin(self: &Arc<Self>) -> Counted {
-        Counted { tally: self.clone(), end: End::Cancelled }
+    pub(super) fn begin(self: &Arc<Self>, account: Option<&Rc<Account>>) -> Counted {
+        Counted { tally: self.clone(), end: End::Cancelled, account: account.cloned() }
     }
 }
 
@@ -99,16 +104,32 @@ impl Counted {
         };
         add(&self.tally.prompt_tokens, usage.prompt);
         add(&self.tally.completion_tokens, usage.completion);
+        if let Some(account) = &self.account {
+            account.used(usage);
+        }
     }
 
     /// The stream has gone on at another backend.
-    pub(super) fn resumed(&self) {
+    pub(super) fn resumed(&self, at: &BackendId) {
         self.tally.resumed.fetch_add(1, Ordering::Relaxed);
+        if let Some(account) = &self.account {
+            account.resumed(at);
+        }
+    }
+
+    /// The answer broke off.
+    pub(super) fn broke(&self, why: &'static str) {
+        if let Some(account) = &self.account {
+            account.failed(why);
+        }
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
         self.tally.ends[self.end as usize].fetch_add(1, Ordering::Relaxed);
+        if let Some(account) = &self.account {
+            account.ends(self.end);
+        }
     }
 }

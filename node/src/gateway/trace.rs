@@ -1,17 +1,20 @@
 //! What is told about a request's way in the headers of its answer, whether that is a backend's or ours.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use ollamaflow_protocol::header as names;
+use ollamaflow_protocol::id::BackendId;
 
+use super::account::Account;
 use crate::actors::Decision;
 
 const ATTEMPTS: HeaderName = HeaderName::from_static(names::ATTEMPTS);
 const QUEUE_MS: HeaderName = HeaderName::from_static(names::QUEUE_MS);
 const DECISION: HeaderName = HeaderName::from_static(names::DECISION);
 
-/// A request's way so far.
+/// A request's way so far. Its end is told to the request's account.
 #[derive(Debug, Default)]
 pub(super) struct Trace {
     /// Whether a backend was looked for.
@@ -21,11 +24,36 @@ pub(super) struct Trace {
     /// Time in the queue.
     pub(super) queued: Duration,
     decision: Option<Decision>,
+    account: Option<Rc<Account>>,
 }
 
 // === impl Trace ===
 
 impl Trace {
+    /// The way of the request of this account, at its beginning.
+    pub(super) fn begin(account: Option<&Rc<Account>>) -> Self {
+        Self { account: account.cloned(), ..Self::default() }
+    }
+
+    /// The request names this model.
+    pub(super) fn model(&self, name: Option<&str>) {
+        if let (Some(account), Some(name)) = (&self.account, name) {
+            account.model(name);
+        }
+    }
+
+    /// The client gets this backend's answer.
+    pub(super) fn answered_by(&self, backend: &BackendId) {
+        if let Some(account) = &self.account {
+            account.answered_by(backend);
+        }
+    }
+
+    /// Backends that it was sent to, and the time in the queue; none if no backend was looked for.
+    pub(super) fn way(&self) -> Option<(u32, Duration)> {
+        self.routed.then_some((self.attempts, self.queued))
+    }
+
     /// A backend is being looked for.
     pub(super) fn route(&mut self) {
         self.routed = true;
@@ -71,6 +99,14 @@ impl Trace {
             }
         };
         headers.insert(DECISION, value);
+    }
+}
+
+impl Drop for Trace {
+    fn drop(&mut self) {
+        if let Some(account) = &self.account {
+            account.went(self);
+        }
     }
 }
 

@@ -104,10 +104,10 @@ impl RequestFraming {
     /// Takes bytes of the head, up to its end; decides what follows it.
     fn take_head(&mut self, bytes: &[u8]) -> usize {
         if self.head.is_empty()
-            && let HeadEnd::At(end) = end_of_head(bytes)
+            && let Some((end, next)) = whole_head(bytes)
         {
-            // The usual case: the whole head at once, which needs no copy.
-            self.state = after_head(&bytes[..end]);
+            // The usual case: the whole head at once, which needs no copy and is looked through once.
+            self.state = next;
             return end;
         }
         let known = self.head.len();
@@ -115,7 +115,7 @@ impl RequestFraming {
         match end_of_head(&self.head[self.line..]) {
             HeadEnd::At(end) => {
                 let end = self.line + end;
-                self.state = after_head(&self.head[..end]);
+                self.state = whole_head(&self.head[..end]).map_or(State::Opaque, |(_, next)| next);
                 self.forget_head();
                 end - known
             }
@@ -213,38 +213,60 @@ fn end_of_head(bytes: &[u8]) -> HeadEnd {
     HeadEnd::Missing { last_line }
 }
 
-/// The lines of a head, without their line feeds.
-fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
+/// Where a head that is all there ends, and what follows it; [`State::Idle`] for a request without a body.
+fn whole_head(bytes: &[u8]) -> Option<(usize, State)> {
+    let mut fields = Fields::default();
     let mut start = 0;
-    memchr::memchr_iter(b'\n', head).map(move |end| {
-        let line = &head[start..end];
-        start = end + 1;
-        line
-    })
+    for newline in memchr::memchr_iter(b'\n', bytes) {
+        let line = &bytes[start..newline];
+        if matches!(line, b"" | b"\r") {
+            return Some((newline + 1, fields.next()));
+        }
+        // The first line is the request's, and has no name before a colon that matters.
+        if start > 0 {
+            fields.look(line);
+        }
+        start = newline + 1;
+    }
+    None
 }
 
-/// What follows a whole head; [`State::Idle`] for a request without a body.
-fn after_head(head: &[u8]) -> State {
-    let mut left = 0;
-    // The first line is the request's, and has no name before a colon that matters.
-    for line in lines(head).skip(1) {
-        let Some(colon) = memchr::memchr(b':', line) else { continue };
+/// What the lines of a head say about the body.
+#[derive(Debug, Default)]
+struct Fields {
+    left: u64,
+    /// Nothing that follows counts any more.
+    settled: Option<State>,
+}
+
+// === impl Fields ===
+
+impl Fields {
+    /// Takes a line, without its line feed.
+    fn look(&mut self, line: &[u8]) {
+        // Looking for the colon costs more than seeing that it does not matter where it is.
+        if self.settled.is_some() || !matches!(line.first(), Some(b'C' | b'c' | b'T' | b't')) {
+            return;
+        }
+        let Some(colon) = memchr::memchr(b':', line) else { return };
         let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
         if name.eq_ignore_ascii_case(b"transfer-encoding") {
             let chunked = value.to_ascii_lowercase().ends_with(b"chunked");
-            return if chunked {
-                State::Chunk(Chunk::Size { size: 0, in_extension: false })
-            } else {
-                State::Opaque
-            };
-        }
-        if name.eq_ignore_ascii_case(b"content-length") {
-            let length = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
-            let Some(length) = length else { return State::Opaque };
-            left = length;
+            let chunks = State::Chunk(Chunk::Size { size: 0, in_extension: false });
+            self.settled = Some(if chunked { chunks } else { State::Opaque });
+        } else if name.eq_ignore_ascii_case(b"content-length") {
+            match std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()) {
+                Some(length) => self.left = length,
+                None => self.settled = Some(State::Opaque),
+            }
         }
     }
-    if left == 0 { State::Idle } else { State::Body { left } }
+
+    /// What follows the head.
+    fn next(&self) -> State {
+        let sized = if self.left == 0 { State::Idle } else { State::Body { left: self.left } };
+        self.settled.unwrap_or(sized)
+    }
 }
 
 #[cfg(test)]

@@ -129,7 +129,6 @@ impl GatedStream {
 
     /// Reads while it is not the client's turn: an end is passed on at once, anything else waits.
     fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.connection.wake_later(cx.waker());
         // Not zeroed: this runs for every piece of every answer, and hardly ever reads anything.
         let mut bytes = [MaybeUninit::uninit(); AHEAD_READ_BYTES];
         while self.held.len() < MAX_AHEAD_BYTES {
@@ -140,6 +139,10 @@ impl GatedStream {
                 Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
                 Poll::Pending => break,
             }
+        }
+        // With nothing held, the socket itself is all that the next request waits for.
+        if !self.held.is_empty() {
+            self.connection.wake_later(cx.waker());
         }
         Poll::Pending
     }
@@ -174,7 +177,11 @@ impl AsyncWrite for GatedStream {
         self.socket.is_write_vectored()
     }
 
+    /// The server ends each of its turns with this.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.connection.is_left_waiting() {
+            cx.waker().wake_by_ref();
+        }
         Pin::new(&mut self.socket).poll_flush(cx)
     }
 

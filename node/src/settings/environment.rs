@@ -12,7 +12,8 @@ pub(super) const PREFIX: &str = "OLLAMAFLOW_";
 
 /// Names with our prefix that are no settings: the executable to be tested, and the node and token of the commands
 /// that talk to a running node.
-const RESERVED: [&str; 3] = ["OLLAMAFLOW_BIN", "OLLAMAFLOW_SERVER", "OLLAMAFLOW_TOKEN"];
+const RESERVED: [&str; 4] =
+    ["OLLAMAFLOW_BIN", "OLLAMAFLOW_SERVER", "OLLAMAFLOW_TOKEN", "OLLAMAFLOW_CLIENT_URL"];
 
 /// What one variable with our prefix means.
 #[derive(Debug, PartialEq)]

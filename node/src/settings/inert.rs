@@ -6,12 +6,7 @@ use super::Settings;
 use super::layers::{Origin, Origins, lookup};
 
 /// Settings, or groups of them, and what the operator can do instead.
-pub(super) const INERT: [(&str, &str); 14] = [
-    ("Logging.Servers", "forward the console output to syslog with your service manager"),
-    ("Logging.LogDirectory", "redirect the console output to a file"),
-    ("Logging.LogFilename", "redirect the console output to a file"),
-    ("Logging.LogQueries", "there is no database to log"),
-    ("Logging.LogResults", "there is no database to log"),
+pub(super) const INERT: [(&str, &str); 9] = [
     ("Webserver.UseMachineHostname", "responses carry no Host header"),
     ("Webserver.IO.StreamBufferSize", "buffers size themselves"),
     ("Webserver.Ssl.PfxCertificateFile", "give PEM files in CertificateFile and KeyFile"),

@@ -76,8 +76,9 @@ fn defaults_are_those_of_the_reference_with_our_decisions() {
                 "Hostname": "127.0.0.1", "Port": 514, "RandomizePorts": false, "MinimumPort": 65000,
                 "MaximumPort": 65535
             }],
-            "LogDirectory": "./logs/", "LogFilename": "ollamaflow.log", "ConsoleLogging": true,
-            "EnableColors": true, "MinimumSeverity": 1, "LogQueries": false, "LogResults": false
+            "LogDirectory": "./logs/", "LogFilename": "ollamaflow.log", "RetentionDays": 14, "Format": "Text",
+            "AccessLog": true, "ConsoleLogging": true, "EnableColors": true, "MinimumSeverity": 1,
+            "LogQueries": false, "LogResults": false
         },
         "Webserver": {
             "Hostname": "localhost", "Port": 43411, "UseMachineHostname": false, "Workers": 0,
@@ -472,8 +473,6 @@ fn settings_without_effect_are_reported_when_they_were_changed() {
     .flags(Flags { data_directory: Some("/data".to_owned()), ..Flags::default() })
     .loaded();
     let starts = [
-        "Logging.Servers (file) has no effect in this version: ",
-        "Logging.LogDirectory (file) has no effect in this version: ",
         "Webserver.UseMachineHostname (environment variable OLLAMAFLOW_WEBSERVER__USEMACHINEHOSTNAME) has no effect in \
          this version: ",
         "Webserver.Ssl.PfxCertificatePassword (file) has no effect in this version: ",

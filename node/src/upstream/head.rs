@@ -91,8 +91,8 @@ impl RequestHead {
         self.has_host
     }
 
-    /// The lines written so far, each with its line end.
-    pub(super) fn lines(&self) -> &[u8] {
+    /// The lines written so far, each with its line end. There are secrets among them.
+    pub fn lines(&self) -> &[u8] {
         &self.lines
     }
 }

@@ -40,7 +40,11 @@ pub struct ResponseBody {
     /// Payload that is decoded but not yet taken.
     ready: Bytes,
     state: State,
+    watcher: Option<Watcher>,
 }
+
+/// Sees each piece of a body when it is taken; dropped with the body.
+pub type Watcher = Box<dyn FnMut(&Bytes)>;
 
 enum State {
     Reading {
@@ -75,7 +79,12 @@ impl ResponseBody {
     ) -> Self {
         let Intake { decoder, payload, surplus } = intake;
         let pool_key = pool_key.filter(|_| !surplus);
-        let mut body = Self { kind, ready: payload, state: State::Reading { io, decoder, pool_key, shared } };
+        let mut body = Self {
+            kind,
+            ready: payload,
+            state: State::Reading { io, decoder, pool_key, shared },
+            watcher: None,
+        };
         body.settle();
         body
     }
@@ -83,6 +92,11 @@ impl ResponseBody {
     /// How the end of the body is found.
     pub fn kind(&self) -> BodyKind {
         self.kind
+    }
+
+    /// Shows each further piece to `watcher`.
+    pub fn watch(&mut self, watcher: Watcher) {
+        self.watcher = Some(watcher);
     }
 
     /// Whether the whole body was received and taken. Stays false after an error.
@@ -97,7 +111,11 @@ impl ResponseBody {
     pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         loop {
             if !self.ready.is_empty() {
-                return Poll::Ready(Some(Ok(mem::take(&mut self.ready))));
+                let piece = mem::take(&mut self.ready);
+                if let Some(watcher) = &mut self.watcher {
+                    watcher(&piece);
+                }
+                return Poll::Ready(Some(Ok(piece)));
             }
             match &self.state {
                 State::Reading { .. } => ready!(self.poll_read(cx)),

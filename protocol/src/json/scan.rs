@@ -96,7 +96,7 @@ impl<'b> Scanner<'b> {
         let start = self.at;
         // Quotes are rarer than escapes in text, so only they are searched for; a run of backslashes is counted
         // once at most, because the quote after it ends the search or starts it anew.
-        while let Some(found) = memchr::memchr(b'"', &self.bytes[self.at..]) {
+        while let Some(found) = quote(&self.bytes[self.at..]) {
             let quote = self.at + found;
             self.at = quote + 1;
             let text = &self.bytes[start..quote];
@@ -207,6 +207,16 @@ impl<'b> Scanner<'b> {
         self.at += 1;
         Ok(())
     }
+}
+
+/// Keys and names are so short that a look at each byte costs less than the call of a search.
+const SHORT: usize = 16;
+
+/// Where the next quote is.
+fn quote(bytes: &[u8]) -> Option<usize> {
+    let (short, rest) = bytes.split_at(bytes.len().min(SHORT));
+    let near = short.iter().position(|byte| *byte == b'"');
+    near.or_else(|| memchr::memchr(b'"', rest).map(|found| SHORT + found))
 }
 
 #[cfg(test)]

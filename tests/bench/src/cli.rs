@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Models(ModelsArgs),
     /// Translate requests and streams between all APIs, without network, and tell what it costs.
     Translation(TranslationArgs),
+    /// Count the user instructions of the node per small request, and compare them with the saved number.
+    Instructions(InstructionArgs),
     /// Only serve as the cheap upstream; prints its address.
     Upstream {
         /// Port on 127.0.0.1; 0 lets the system choose.
@@ -145,6 +147,23 @@ pub(crate) struct TranslationArgs {
     /// Also write docs/benchmarks/translation.{json,md}.
     #[arg(long)]
     pub(crate) save: bool,
+}
+
+/// How instructions are counted, and what becomes of the number.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct InstructionArgs {
+    /// Fail if the number is not within 5 % of the one saved for the same build profile.
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Keep the number in docs/benchmarks/instructions.json, for this build profile.
+    #[arg(long)]
+    pub(crate) save: bool,
+    /// Folder in which valgrind's file of the longer run stays, for `callgrind_annotate`.
+    #[arg(long)]
+    pub(crate) keep: Option<PathBuf>,
+    /// Binary to measure.
+    #[arg(long)]
+    pub(crate) ours: PathBuf,
 }
 
 /// A part of the run.

@@ -9,11 +9,13 @@
 //! [writes, elections, restarts and memory](cluster). `routing`, which `scripts/bench-routing` runs, compares
 //! [what the policies make of conversations with many models](routing). `translation`, which `scripts/bench-translation`
 //! runs, starts nothing: it measures [what translating costs](translation). `models`, which `scripts/bench-models` runs,
-//! measures [the merged list of the models of many backends](models).
+//! measures [the merged list of the models of many backends](models). `instructions`, which `scripts/callgrind` runs, counts
+//! [what one request costs the node](instructions), and can fail.
 
 mod cli;
 mod clock;
 mod cluster;
+mod instructions;
 mod latency;
 mod load;
 mod measure;
@@ -58,6 +60,7 @@ fn start(command: Command) -> Result<(), Box<dyn Error>> {
         Command::Cluster(args) => local.block_on(&runtime, cluster::run(args))?,
         Command::Routing(args) => local.block_on(&runtime, routing::run(args))?,
         Command::Models(args) => local.block_on(&runtime, models::run(args))?,
+        Command::Instructions(args) => local.block_on(&runtime, instructions::run(&args))?,
         Command::Translation(args) => translation::run(args)?,
         Command::Upstream { port } => local.block_on(&runtime, upstream::serve(port))?,
     }

@@ -60,8 +60,8 @@ pub(crate) enum RunError {
 }
 
 /// The upstream's process; ends with this value.
-struct Upstream {
-    addr: std::net::SocketAddr,
+pub(crate) struct Upstream {
+    pub(crate) addr: std::net::SocketAddr,
     _process: tokio::process::Child,
 }
 
@@ -196,7 +196,8 @@ fn raise_descriptor_limit() -> u64 {
     .unwrap_or(u64::MAX)
 }
 
-async fn start_upstream(cpus: Option<&str>) -> io::Result<Upstream> {
+/// Starts the upstream as a process of its own.
+pub(crate) async fn start_upstream(cpus: Option<&str>) -> io::Result<Upstream> {
     let words = contained(cpus);
     let (first, rest) = words.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     let mut process = tokio::process::Command::new(first)

@@ -2,7 +2,7 @@
 //! proxy in turn, so that a busy minute of the machine falls on all of them alike. In: plan and site; out: raw samples.
 //! A figure that cannot be taken becomes a note, never a failure of the run.
 
-mod counting;
+pub(crate) mod counting;
 mod idle;
 mod requests;
 mod streaming;

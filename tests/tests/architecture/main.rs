@@ -11,7 +11,7 @@ const ROOMS: [(&str, &[&str]); 17] = [
     ("random", &[]),
     ("pem", &[]),
     ("settings", &["clock", "random"]),
-    ("telemetry", &["settings"]),
+    ("telemetry", &["clock", "settings"]),
     ("catalog", &[]),
     ("cluster", &["clock", "pem", "random"]),
     ("upstream", &["pem"]),
@@ -19,8 +19,8 @@ const ROOMS: [(&str, &[&str]); 17] = [
     ("actors", &["catalog", "clock", "upstream"]),
     ("listener", &["pem"]),
     ("models", &["actors", "catalog", "clock", "cluster", "random", "upstream"]),
-    ("gateway", &["actors", "clock", "cluster", "listener", "media", "models", "upstream"]),
-    ("admin", &["actors", "clock", "cluster", "gateway", "listener", "models", "random"]),
+    ("gateway", &["actors", "clock", "cluster", "listener", "media", "models", "telemetry", "upstream"]),
+    ("admin", &["actors", "clock", "cluster", "gateway", "listener", "models", "random", "telemetry"]),
     (
         "app",
         &[
@@ -53,6 +53,9 @@ const IMPURE: [&str; 9] = [
     "Instant::",
     "std::env",
 ];
+
+/// Crates for people at a terminal, which nothing that serves requests may need.
+const FOR_PEOPLE: [&str; 6] = ["clap_complete", "comfy_table", "crossterm", "indicatif", "toml::", "clap::"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -108,6 +111,19 @@ fn rooms_import_only_from_the_rooms_above_them() {
         }
     }
     assert!(seen > 20, "only {seen} imports were found: the test has lost sight of the code");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn only_the_command_line_knows_of_people_at_a_terminal() {
+    let source = root().join("node/src");
+    let is_server = |file: &PathBuf| !file.strip_prefix(&source).unwrap().starts_with("cli");
+    let mut wrong = Vec::new();
+    for file in sources(&source).into_iter().filter(is_server) {
+        let code = code(&file);
+        let named = FOR_PEOPLE.iter().filter(|name| code.contains(*name));
+        wrong.extend(named.map(|name| format!("{}: {name}", file.display())));
+    }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 

@@ -61,7 +61,9 @@ async fn managing() -> ([SimulatedBackend; 2], Node) {
     registry.publish(ModelSpec::named("llama2").with_size(1_000_000, 2));
     let engines: [SimulatedBackend; 2] =
         std::array::from_fn(|_| SimulatedBackend::start(SimConfig::ollama(["m"]).with_registry(&registry)));
-    let node = Setup::new().backend(&engines[0]).backend(&engines[1]).start().await;
+    let setup = Setup::new().backend(&engines[0]).backend(&engines[1]);
+    // A page on the disk is one that does not say where it is from: by default it may not.
+    let node = setup.frontend("AllowModelManagement", true).start().await;
     (engines, node)
 }
 

@@ -15,7 +15,10 @@ fn faults() -> Vec<(Value, &'static str)> {
         (json!({ "Webserver": [] }), "Webserver"),
         (json!({ "Logging": { "MinimumSeverity": 8 } }), "Logging.MinimumSeverity"),
         (json!({ "HealthCheck": { "JitterPercent": 51 } }), "HealthCheck.JitterPercent"),
-        (json!({ "Webserver": { "Ssl": { "Enable": true } } }), "Webserver.Ssl.Enable must be false"),
+        (
+            json!({ "Webserver": { "Ssl": { "Enable": true } } }),
+            "Webserver.Ssl.CertificateFile must name a PEM file",
+        ),
         (backend(json!({ "Port": 1 })), "Backends[1].Identifier must not be empty"),
         (backend(json!({ "Identifier": "b 1" })), "Backends[1].Identifier may only contain"),
         (backend(json!({ "Identifier": "health" })), "Backends[1].Identifier must not be `health`"),

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 
 use ollamaflow_tests::client::{Collected, Request};
+use ollamaflow_tests::wait;
 use serde_json::{Value, json};
 
 use crate::program::{Program, Run};
@@ -26,7 +27,13 @@ async fn the_first_run_writes_a_file_that_only_its_owner_can_read() {
     let program = Program::new();
     let mut node = program.start(LISTEN);
     node.listening().await;
-    assert_eq!(program.files(), ["data", "ollamaflow.json"]);
+    // The log is written by a thread of its own.
+    wait::until_eq(
+        "all files are there",
+        || program.files(),
+        ["data", "logs", "ollamaflow.json"].map(str::to_owned).to_vec(),
+    )
+    .await;
     let mode = std::fs::metadata(program.path("ollamaflow.json")).unwrap().permissions().mode();
     assert_eq!(mode & 0o7777, 0o600);
 }
@@ -93,7 +100,12 @@ async fn a_first_run_writes_where_the_flag_says() {
     let program = Program::new();
     let mut node = program.start(["--config", "my.json", "--listen", "127.0.0.1:0"]);
     node.listening().await;
-    assert_eq!(program.files(), ["data", "my.json"]);
+    wait::until_eq(
+        "all files are there",
+        || program.files(),
+        ["data", "logs", "my.json"].map(str::to_owned).to_vec(),
+    )
+    .await;
 }
 
 #[tokio::test]

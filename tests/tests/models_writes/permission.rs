@@ -7,7 +7,7 @@ use ollamaflow_tests::setup::Setup;
 use ollamaflow_tests::simulated::{SimConfig, SimulatedBackend};
 use serde_json::json;
 
-use crate::{answer, backends, delete, error, node_of, post, pull, registry, setup};
+use crate::{answer, backends, delete, error, models, node_of, post, pull, registry, setup};
 
 /// One request of each kind that takes the permission.
 fn changes() -> Vec<Request> {
@@ -90,4 +90,22 @@ async fn a_frontend_without_a_backend_that_can_says_so() {
             answer.text()
         );
     }
+}
+
+#[tokio::test]
+async fn pages_of_other_sites_may_change_nothing_unless_they_are_let() {
+    let backends = backends::<1>(&registry(), &["m", "other"]);
+    let node = node_of(&backends).await;
+    for foreign in ["https://evil.example", "null"] {
+        for request in changes() {
+            let answer = answer(node.addr(), request.header("Origin", foreign)).await;
+            assert_eq!(answer.status(), 403, "{foreign}");
+        }
+    }
+    assert_eq!(models(&backends[0]), ["m:latest", "other:latest"]);
+    let own = delete("m").header("Origin", "http://localhost:3000");
+    assert_eq!(answer(node.addr(), own).await.status(), 200);
+    let allowing = setup(&backends).frontend("AllowModelManagement", true).start().await;
+    let let_in = delete("other").header("Origin", "https://dashboard.example");
+    assert_eq!(answer(allowing.addr(), let_in).await.status(), 200);
 }

@@ -66,8 +66,10 @@ impl FrontendHandle {
         }
         let limit = Duration::from_millis(view.config.queue_timeout_ms.into()).saturating_sub(*queued);
         drop(view);
-        let waited = Box::pin(self.wait(query, tried, now, limit)).await;
-        *queued += now.elapsed();
+        let waited = {
+            let _clock = Clock { queued, since: now };
+            Box::pin(self.wait(query, tried, now, limit)).await
+        };
         waited.unwrap_or(Err(Denied::TimedOut { waited: *queued }))
     }
 
@@ -140,6 +142,18 @@ impl<'a> Place<'a> {
         let below = |queued| (queued < limit).then(|| queued + 1);
         let taken = frontend.queued.fetch_update(Ordering::Relaxed, Ordering::Relaxed, below);
         taken.ok().map(|_| Self(frontend))
+    }
+}
+
+/// Counts a wait when it is over, be it because the client has left.
+struct Clock<'a> {
+    queued: &'a mut Duration,
+    since: Instant,
+}
+
+impl Drop for Clock<'_> {
+    fn drop(&mut self) {
+        *self.queued += self.since.elapsed();
     }
 }
 

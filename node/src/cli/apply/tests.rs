@@ -54,7 +54,7 @@ fn plain(file: &NamedTempFile) -> Apply {
 }
 
 fn applied(node: &Node, apply: &Apply) -> Printed {
-    printed(|output, errors| run(node.access(), apply, output, errors))
+    printed(|output, errors| run(node.access(), apply, AnswerFormat::Text, output, errors))
 }
 
 fn lines(node: &Node) -> Vec<String> {
@@ -109,7 +109,7 @@ fn a_catalog_that_changes_in_between_is_read_again() {
 
     let busy = node(5);
     let printed = applied(&busy, &plain(&file));
-    assert_eq!(printed.verdict, Verdict::Faulty);
+    assert_eq!(printed.verdict, Verdict::Conflict);
     assert!(printed.errors.contains("others kept changing the catalog"), "{}", printed.errors);
     assert_eq!(busy.seen().len(), 10);
 }

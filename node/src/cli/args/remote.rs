@@ -1,4 +1,4 @@
-//! The arguments of the commands that talk to a running node.
+//! The arguments by which a running node is found, and those of `cluster` and `apply`.
 
 use std::path::PathBuf;
 
@@ -6,8 +6,9 @@ use clap::{Args, Subcommand};
 use ollamaflow_protocol::cluster::NodeId;
 use ollamaflow_protocol::object::Secret;
 
+use crate::cli::AnswerFormat;
 use crate::cli::apply::Apply;
-use crate::cli::cluster::{AnswerFormat, ClusterAction};
+use crate::cli::cluster::ClusterAction;
 use crate::cli::remote::Access;
 use crate::settings::{ClusterAddress, Sources};
 
@@ -15,19 +16,32 @@ use crate::settings::{ClusterAddress, Sources};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Node to talk to")]
 pub(super) struct RemoteArguments {
-    /// URL of the node [default: `OLLAMAFLOW_SERVER`, or this machine at the port of the settings]
+    /// URL of the node [default: `OLLAMAFLOW_SERVER`, ~/.config/ollamaflow/config.toml, or this machine at the port of
+    /// the settings]
     #[arg(long, global = true, value_name = "URL")]
     server: Option<String>,
-    /// Admin token [default: `OLLAMAFLOW_TOKEN`, or the first of `AdminBearerTokens` of the settings]
+    /// Admin token; other users of this machine may see it here [default: `OLLAMAFLOW_TOKEN`, the same file, or the
+    /// first of `AdminBearerTokens` of the settings]
     #[arg(long, global = true, value_name = "TOKEN")]
     token: Option<Secret>,
+    /// URL for requests of clients, where the admin API has an address of its own [default: `OLLAMAFLOW_CLIENT_URL`, the
+    /// same file, or as --server]
+    #[arg(long, global = true, value_name = "URL")]
+    client_url: Option<String>,
+    #[command(flatten)]
+    format: FormatArguments,
+}
+
+/// How the answer is printed.
+#[derive(Debug, Args)]
+pub(super) struct FormatArguments {
+    /// Print JSON: one document, or a line for each step of what takes its time
+    #[arg(long, global = true)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct ClusterArguments {
-    /// Print the JSON of the node as it is
-    #[arg(long, global = true)]
-    json: bool,
     #[command(subcommand)]
     command: ClusterCommand,
     // Last, for its heading in the help would go on.
@@ -100,16 +114,27 @@ pub(super) struct ApplyArguments {
 
 impl RemoteArguments {
     pub(super) fn into_access(self, sources: Sources) -> Access {
-        Access { server: self.server, token: self.token, sources }
+        Access { server: self.server, token: self.token, client_url: self.client_url, sources }
+    }
+
+    pub(super) fn format(&self) -> AnswerFormat {
+        self.format.format()
+    }
+}
+
+// === FormatArguments ===
+
+impl FormatArguments {
+    pub(super) const fn format(&self) -> AnswerFormat {
+        if self.json { AnswerFormat::Json } else { AnswerFormat::Text }
     }
 }
 
 // === ClusterArguments ===
 
 impl ClusterArguments {
-    pub(super) fn into_parts(self) -> (RemoteArguments, ClusterAction, AnswerFormat) {
-        let format = if self.json { AnswerFormat::Json } else { AnswerFormat::Text };
-        (self.remote, self.command.into(), format)
+    pub(super) fn into_parts(self) -> (RemoteArguments, ClusterAction) {
+        (self.remote, self.command.into())
     }
 }
 

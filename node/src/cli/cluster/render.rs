@@ -3,10 +3,12 @@
 use ollamaflow_protocol::cluster::NodeId;
 
 use crate::cli::remote::printable;
+use crate::cli::screen::Screen;
+use crate::cli::table::{Cell, Table};
 use crate::cluster::{MemberStatus, Role, Status};
 
 /// The node, what it has applied, and the members.
-pub(super) fn status(status: &Status) -> String {
+pub(super) fn status(status: &Status, screen: Screen) -> String {
     let missing = || "none".to_owned();
     let named = |id: Option<NodeId>| id.map_or_else(missing, |id| name(id, &status.members));
     let node = match (status.node_id, &status.address) {
@@ -41,40 +43,33 @@ pub(super) fn status(status: &Status) -> String {
     let mut lines: Vec<String> =
         lines.into_iter().map(|(label, value)| format!("{label:<9} {value}")).collect();
     lines.push(String::new());
-    lines.push(members(&status.members));
+    lines.push(members(&status.members, screen));
     lines.join("\n")
 }
 
 /// A table of the members; the last line has no line break.
-pub(super) fn members(members: &[MemberStatus]) -> String {
-    let rows: Vec<[String; 4]> = members
-        .iter()
-        .map(|member| {
-            let role = match (member.is_leader, member.is_voter) {
-                (true, _) => "leader",
-                (false, true) => "voter",
-                (false, false) => "learner",
-            };
-            let address = if member.address.is_empty() { "-".to_owned() } else { printable(&member.address) };
-            let lag = member.lag.map_or_else(|| "-".to_owned(), |lag| lag.to_string());
-            let own = if member.is_self { " *" } else { "" };
-            [format!("{}{own}", member.node_id), address, role.to_owned(), lag]
-        })
-        .collect();
-    let head = ["NODE", "ADDRESS", "ROLE", "LAG"].map(str::to_owned);
-    let width = |column: usize| {
-        let cells = std::iter::once(&head).chain(&rows).map(|row| row[column].chars().count());
-        cells.max().unwrap_or_default()
-    };
-    let (first, second, third) = (width(0), width(1), width(2));
-    let line = |[node, address, role, lag]: &[String; 4]| {
-        format!("{node:<first$}  {address:<second$}  {role:<third$}  {lag}")
-    };
-    let mut lines: Vec<String> = std::iter::once(&head).chain(&rows).map(line).collect();
-    if members.iter().any(|member| member.is_self) {
-        lines.push("* the node that answers".to_owned());
+pub(super) fn members(members: &[MemberStatus], screen: Screen) -> String {
+    let mut table = Table::new(&["NODE", "ADDRESS", "ROLE", "LAG"]);
+    for member in members {
+        let role = match (member.is_leader, member.is_voter) {
+            (true, _) => "leader",
+            (false, true) => "voter",
+            (false, false) => "learner",
+        };
+        let lag = member.lag.map_or_else(|| "-".to_owned(), |lag| lag.to_string());
+        let own = if member.is_self { " *" } else { "" };
+        table.row(vec![
+            Cell::text(&format!("{}{own}", member.node_id)),
+            Cell::text(&member.address),
+            Cell::text(role),
+            Cell::text(&lag),
+        ]);
     }
-    lines.join("\n")
+    let mut text = table.draw(screen);
+    if members.iter().any(|member| member.is_self) {
+        text.push_str("\n* the node that answers");
+    }
+    text
 }
 
 /// A node by its id and, if it is a member, its address.
@@ -145,19 +140,19 @@ mod tests {
     #[test]
     fn members_stand_in_columns() {
         assert_eq!(
-            members(&three()),
+            members(&three(), Screen::none()),
             "NODE  ADDRESS              ROLE     LAG\n\
              1     node1:43412          leader   0\n\
              12 *  a-longer-name:43412  voter    -\n\
              3     node3:43412          learner  7\n\
              * the node that answers"
         );
-        assert_eq!(members(&[]), "NODE  ADDRESS  ROLE  LAG");
+        assert_eq!(members(&[], Screen::none()), "NODE  ADDRESS  ROLE  LAG");
     }
 
     #[test]
     fn the_status_of_a_follower_names_the_leader() {
-        let text = status(&healthy());
+        let text = status(&healthy(), Screen::none());
         let start = "cluster   c1\n\
                      node      12 (a-longer-name:43412), follows\n\
                      leader    1 (node1:43412)\n\
@@ -184,7 +179,7 @@ mod tests {
             members: Vec::new(),
             ..healthy()
         };
-        let text = status(&lost);
+        let text = status(&lost, Screen::none());
         for line in [
             "cluster   none",
             "node      none, waits for a cluster",
@@ -195,6 +190,6 @@ mod tests {
             assert!(text.lines().any(|known| known == line), "{line} is not in\n{text}");
         }
         let leader = Status { role: Role::Leader, quorum_ack_millis: Some(12), ..healthy() };
-        assert!(status(&leader).contains("quorum    yes, confirmed 12 ms ago"));
+        assert!(status(&leader, Screen::none()).contains("quorum    yes, confirmed 12 ms ago"));
     }
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::cli::remote::tests::{Node, Printed, printed};
 
 fn ran(node: &Node, action: ClusterAction, format: AnswerFormat) -> Printed {
-    printed(|output, errors| run(node.access(), action, format, output, errors))
+    printed(|output, errors| run(node.access(), action, format, Screen::none(), output, errors))
 }
 
 /// What the command asked a node that answers with `body`, and what it printed.
@@ -96,7 +96,7 @@ fn a_failure_goes_to_the_errors() {
         r#"{"Error":"Conflict","Message":"another change of the membership is under way","StatusCode":409}"#;
     let (_, _, printed) = asked(ClusterAction::Remove { id: 2 }, 409, body);
     let errors = "error: another change of the membership is under way\n".to_owned();
-    assert_eq!(printed, Printed { verdict: Verdict::Faulty, output: String::new(), errors });
+    assert_eq!(printed, Printed { verdict: Verdict::Conflict, output: String::new(), errors });
     let (_, _, printed) = asked(ClusterAction::Snapshot, 200, "{}");
     assert!(printed.errors.contains("cannot be used"), "{}", printed.errors);
 }

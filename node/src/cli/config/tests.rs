@@ -20,14 +20,14 @@ fn print(command: impl FnOnce(&mut dyn Write, &mut dyn Write) -> io::Result<Verd
     Printed { verdict, output: text(output), errors: text(errors) }
 }
 
-fn shown(file: &Path, format: ShowFormat) -> Printed {
+fn shown(file: &Path, format: AnswerFormat) -> Printed {
     let mut sources = Sources::of_file(file.to_owned());
     sources.environment = vec![("OLLAMAFLOW_WEBSERVER__PORT".into(), "1234".into())];
     print(|output, errors| show(sources, format, output, errors))
 }
 
 fn checked(file: &Path) -> Printed {
-    print(|output, errors| check(file.to_owned(), output, errors))
+    print(|output, errors| check(file.to_owned(), AnswerFormat::Text, output, errors))
 }
 
 fn file_with(document: &Value) -> tempfile::NamedTempFile {
@@ -48,7 +48,7 @@ fn secretive() -> tempfile::NamedTempFile {
 #[test]
 fn show_prints_each_setting_with_its_origin() {
     let file = secretive();
-    let printed = shown(file.path(), ShowFormat::Text);
+    let printed = shown(file.path(), AnswerFormat::Text);
     assert_eq!(printed.verdict, Verdict::Good);
     let lines: Vec<&str> = printed.output.lines().collect();
     for line in [
@@ -65,7 +65,7 @@ fn show_prints_each_setting_with_its_origin() {
 
 #[test]
 fn show_prints_one_json_document() {
-    let printed = shown(secretive().path(), ShowFormat::Json);
+    let printed = shown(secretive().path(), AnswerFormat::Json);
     let document: Value = serde_json::from_str(&printed.output).unwrap();
     assert_eq!(document["Settings"]["Webserver"]["Port"], 1234);
     assert_eq!(document["Settings"]["Backends"][0]["Headers"]["X-Key"], "********");
@@ -76,7 +76,7 @@ fn show_prints_one_json_document() {
 fn no_secret_is_printed() {
     let file = secretive();
     for printed in
-        [shown(file.path(), ShowFormat::Text), shown(file.path(), ShowFormat::Json), checked(file.path())]
+        [shown(file.path(), AnswerFormat::Text), shown(file.path(), AnswerFormat::Json), checked(file.path())]
     {
         assert!(!printed.output.contains("hunter2") && !printed.errors.contains("hunter2"));
     }
@@ -87,7 +87,7 @@ fn show_without_a_file_prints_the_defaults_and_writes_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let mut sources = Sources::of_file(directory.path().join("ollamaflow.json"));
     sources.missing_file = MissingFile::UseDefaults;
-    let printed = print(|output, errors| show(sources, ShowFormat::Text, output, errors));
+    let printed = print(|output, errors| show(sources, AnswerFormat::Text, output, errors));
     assert!(printed.output.contains("Webserver.Port = 43411  (default)"));
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
 }

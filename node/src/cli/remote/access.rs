@@ -3,14 +3,18 @@
 use awc::http::Uri;
 use ollamaflow_protocol::object::Secret;
 
+use super::profile::{self, Profile};
 use super::{Remote, RemoteError};
-use crate::settings::{self, ListenHost, ListenTarget, Sources};
+use crate::settings::{self, ListenHost, ListenTarget, MissingFile, Settings, Sources};
 
 /// Variable of the node's URL.
 const SERVER_VARIABLE: &str = "OLLAMAFLOW_SERVER";
 
 /// Variable of the token.
 const TOKEN_VARIABLE: &str = "OLLAMAFLOW_TOKEN";
+
+/// Variable of the URL for requests of clients.
+const CLIENT_URL_VARIABLE: &str = "OLLAMAFLOW_CLIENT_URL";
 
 /// What the command line says about the node to talk to.
 #[derive(Debug, Clone)]
@@ -19,34 +23,71 @@ pub struct Access {
     pub server: Option<String>,
     /// `--token`.
     pub token: Option<Secret>,
+    /// `--client-url`.
+    pub client_url: Option<String>,
     /// Where the rest comes from. Settings are read only if the flags and variables leave something open.
     pub sources: Sources,
+}
+
+/// A node, and who asks.
+#[derive(Debug, Clone)]
+pub(in crate::cli) struct Connection {
+    /// Scheme, host and port, without a slash at the end.
+    pub(in crate::cli) url: String,
+    /// The same for requests of clients.
+    pub(in crate::cli) client_url: String,
+    pub(in crate::cli) token: Secret,
+    /// Whether certificates are verified. That of the node of this machine's settings is for the names that clients know,
+    /// not for an address of this machine.
+    pub(in crate::cli) verify: bool,
 }
 
 // === Access ===
 
 impl Access {
     pub(in crate::cli) fn connect(self) -> Result<Remote, RemoteError> {
-        let (url, token) = self.resolve()?;
-        Remote::new(url, token)
+        Remote::new(self.resolve()?)
     }
 
-    fn resolve(self) -> Result<(String, Secret), RemoteError> {
-        let server = self.server.clone().or_else(|| self.variable(SERVER_VARIABLE));
+    /// Flags win over variables, those over the user's own file, that over the settings of the node. A settings file that
+    /// the command line names wins over the user's own file.
+    pub(in crate::cli) fn resolve(self) -> Result<Connection, RemoteError> {
+        let profile = match self.sources.missing_file {
+            MissingFile::Refuse => Profile::default(),
+            _ => profile::load(&self.sources.environment)?,
+        };
+        let server = self.server.clone().or_else(|| self.variable(SERVER_VARIABLE)).or(profile.server);
         let token = self.token.clone().or_else(|| self.variable(TOKEN_VARIABLE).map(Secret::new));
-        let token = token.filter(|token| !token.expose().is_empty());
-        if let (Some(server), Some(token)) = (&server, &token) {
-            return Ok((base_url(server)?, token.clone()));
-        }
-        let settings = settings::load_for_client(self.sources)?.settings;
-        let url = match server {
-            Some(server) => base_url(&server),
-            None => {
-                own_url(settings.admin.listen_target().unwrap_or_else(|| settings.webserver.listen_target()))
-            }
-        }?;
+        let token = token.or(profile.token).filter(|token| !token.expose().is_empty());
+        let client_url = self.client_url.clone().or_else(|| self.variable(CLIENT_URL_VARIABLE));
+        let client_url = client_url.or(profile.client_url);
+        let settings = match (&server, &token) {
+            (Some(_), Some(_)) => Settings::default(),
+            _ => settings::load_for_client(self.sources)?.settings,
+        };
+        let webserver = &settings.webserver;
+        let (has_tls, clients) = (webserver.ssl.enable, webserver.listen_target());
+        let url = if let Some(server) = &server {
+            base_url(server)?
+        } else {
+            own_url(settings.admin.listen_target().unwrap_or_else(|| clients.clone()), has_tls)?
+        };
+        let verify = server.is_some() || client_url.is_some();
+        let client_url = match (&client_url, &server) {
+            (Some(named), _) => base_url(named)?,
+            (None, Some(_)) => url.clone(),
+            (None, None) => own_url(clients, has_tls)?,
+        };
         let token = token.or_else(|| settings.admin_bearer_tokens.into_iter().next());
-        Ok((url, token.ok_or(RemoteError::NoToken)?))
+        Ok(Connection { url, client_url, token: token.ok_or(RemoteError::NoToken)?, verify })
+    }
+
+    /// Whether the node is that of the settings on this machine, for nothing names another one.
+    pub(in crate::cli) fn names_no_server(&self) -> Result<bool, RemoteError> {
+        let own = matches!(self.sources.missing_file, MissingFile::Refuse);
+        let profile = if own { Profile::default() } else { profile::load(&self.sources.environment)? };
+        let named = self.server.clone().or_else(|| self.variable(SERVER_VARIABLE)).or(profile.server);
+        Ok(named.is_none())
     }
 
     /// The value of a variable; an empty one counts as absent.
@@ -58,7 +99,7 @@ impl Access {
 }
 
 /// The URL of the node that listens there, on this machine.
-fn own_url(target: ListenTarget) -> Result<String, RemoteError> {
+fn own_url(target: ListenTarget, has_tls: bool) -> Result<String, RemoteError> {
     let ListenTarget { host, port } = target;
     let host = match host {
         ListenHost::Name(name) if !name.eq_ignore_ascii_case("localhost") => name,
@@ -66,11 +107,12 @@ fn own_url(target: ListenTarget) -> Result<String, RemoteError> {
         ListenHost::Name(_) | ListenHost::All => "127.0.0.1".to_owned(),
     };
     let target = ListenTarget { host: ListenHost::Name(host), port };
-    if port == 0 { Err(RemoteError::NoPort) } else { Ok(format!("http://{target}")) }
+    let scheme = if has_tls { "https" } else { "http" };
+    if port == 0 { Err(RemoteError::NoPort) } else { Ok(format!("{scheme}://{target}")) }
 }
 
 /// Scheme, host and port of a URL without a path; `HOST:PORT` means HTTP.
-fn base_url(text: &str) -> Result<String, RemoteError> {
+pub(super) fn base_url(text: &str) -> Result<String, RemoteError> {
     let trimmed = text.trim();
     let full = if trimmed.contains("://") { trimmed.to_owned() } else { format!("http://{trimmed}") };
     // What is refused is told without the password that it may hold.
@@ -102,11 +144,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("ollamaflow.json");
         std::fs::write(&file, settings.to_string()).unwrap();
-        (directory, Access { server: None, token: None, sources: Sources::of_file(file) })
+        (directory, Access { server: None, token: None, client_url: None, sources: Sources::of_file(file) })
     }
 
     fn resolved(access: Access) -> (String, String) {
-        let (url, token) = access.resolve().unwrap();
+        let Connection { url, token, .. } = access.resolve().unwrap();
         (url, token.expose().to_owned())
     }
 
@@ -140,12 +182,59 @@ mod tests {
     }
 
     #[test]
+    fn a_node_of_this_machine_that_speaks_tls_is_asked_by_it_whatever_name_its_certificate_has() {
+        let ssl = json!({"Enable": true, "CertificateFile": "c", "KeyFile": "k"});
+        let (_directory, mut access) =
+            access(&json!({"Webserver": {"Ssl": ssl}, "AdminBearerTokens": ["t"]}));
+        let connection = access.clone().resolve().unwrap();
+        let both = pair("https://127.0.0.1:43411", "https://127.0.0.1:43411");
+        assert_eq!(((connection.url, connection.client_url), connection.verify), (both, false));
+        access.server = Some("https://node1".to_owned());
+        assert!(access.resolve().unwrap().verify);
+    }
+
+    #[test]
     fn complete_flags_need_no_settings() {
         let sources = Sources::of_file(PathBuf::from("/nonexistent/ollamaflow.json"));
-        let mut access = Access { server: Some("a:1".to_owned()), token: Some(Secret::new("t")), sources };
+        let (server, token) = (Some("a:1".to_owned()), Some(Secret::new("t")));
+        let mut access = Access { server, token, client_url: None, sources };
         assert_eq!(resolved(access.clone()), pair("http://a:1", "t"));
         access.token = None;
         assert!(matches!(access.resolve(), Err(RemoteError::Settings(_))));
+    }
+
+    #[test]
+    fn the_users_own_file_stands_between_variables_and_settings_unless_a_settings_file_is_named() {
+        let (directory, mut access) =
+            access(&json!({"Webserver": {"Port": 5}, "AdminBearerTokens": ["of-settings"]}));
+        let own = directory.path().join("ollamaflow/config.toml");
+        std::fs::create_dir(own.parent().unwrap()).unwrap();
+        std::fs::write(&own, "server = \"node4:1\"\ntoken = \"of-file\"\n").unwrap();
+        access.sources.environment = vec![("XDG_CONFIG_HOME".into(), directory.path().into())];
+        assert_eq!(resolved(access.clone()), pair("http://127.0.0.1:5", "of-settings"));
+        access.sources.missing_file = MissingFile::UseDefaults;
+        assert_eq!(resolved(access.clone()), pair("http://node4:1", "of-file"));
+        access.sources.environment.push(("OLLAMAFLOW_TOKEN".into(), "of-variable".into()));
+        assert_eq!(resolved(access.clone()), pair("http://node4:1", "of-variable"));
+        std::fs::write(&own, "server = \"node4:1\"\n").unwrap();
+        access.sources.environment.pop();
+        assert_eq!(resolved(access), pair("http://node4:1", "of-settings"));
+    }
+
+    #[test]
+    fn clients_are_served_where_the_server_is_unless_the_admin_api_has_an_address_of_its_own() {
+        let (_directory, mut access) = access(&json!({
+            "Webserver": {"Port": 5}, "Admin": {"Listen": "127.0.0.1:6"}, "AdminBearerTokens": ["t"]
+        }));
+        let both = |access: &Access| {
+            let Connection { url, client_url, .. } = access.clone().resolve().unwrap();
+            (url, client_url)
+        };
+        assert_eq!(both(&access), pair("http://127.0.0.1:6", "http://127.0.0.1:5"));
+        access.server = Some("a:6".to_owned());
+        assert_eq!(both(&access), pair("http://a:6", "http://a:6"));
+        access.client_url = Some("a:5".to_owned());
+        assert_eq!(both(&access), pair("http://a:6", "http://a:5"));
     }
 
     #[test]

@@ -9,6 +9,8 @@ use std::thread::JoinHandle;
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 
+use ollamaflow_protocol::object::Secret;
+
 use super::*;
 use crate::settings::Sources;
 
@@ -110,7 +112,7 @@ pub(in crate::cli) fn printed(
 
 fn access(url: &str) -> Access {
     let sources = Sources::of_file(PathBuf::from("/nonexistent/ollamaflow.json"));
-    Access { server: Some(url.to_owned()), token: Some(Secret::new("hunter2")), sources }
+    Access { server: Some(url.to_owned()), token: Some(Secret::new("hunter2")), client_url: None, sources }
 }
 
 fn sent(url: &str, call: Call) -> Result<Answer, RemoteError> {
@@ -187,6 +189,47 @@ fn a_node_that_is_not_there_is_named() {
     let error = sent(&url, Call::get("/")).unwrap_err();
     assert!(matches!(error, RemoteError::Unreachable { .. }), "{error}");
     assert!(error.to_string().starts_with(&format!("cannot reach {url}: ")), "{error}");
+}
+
+#[test]
+fn a_call_of_a_client_carries_no_admin_token() {
+    let node = Node::start(|_| HttpResponse::Ok().body("{}"));
+    sent(&node.url, Call::post("/api/chat").for_frontend("llm.lan")).unwrap();
+    let [seen] = &node.seen()[..] else { panic!("one request") };
+    assert_eq!((seen.header("authorization"), seen.header("host")), (None, Some("llm.lan")));
+}
+
+#[test]
+fn lines_come_one_by_one_and_refusals_as_ever() {
+    let node = Node::start(|seen| match seen.line.as_str() {
+        "POST /lines" => HttpResponse::Ok().insert_header(("X-A", "b")).body("one\n\ntwo\r\nthree"),
+        _ => HttpResponse::Forbidden().body("{\"error\":\"not allowed\"}"),
+    });
+    let remote = access(&node.url).connect().unwrap();
+    let read = async {
+        let mut lines = remote.stream(Call::post("/lines"), TIMEOUT).await?;
+        assert_eq!(lines.header("x-a"), Some("b"));
+        let mut all = Vec::new();
+        while let Some(line) = lines.next().await? {
+            all.push(String::from_utf8(line.to_vec()).unwrap());
+        }
+        Ok::<_, RemoteError>(all)
+    };
+    assert_eq!(block_on(read).unwrap(), ["one", "two\r", "three"]);
+    let refused = block_on(remote.stream(Call::post("/other"), TIMEOUT)).err().unwrap();
+    assert_eq!(refused.to_string(), "not allowed");
+}
+
+#[test]
+fn the_sentence_of_an_error_is_found_in_every_api() {
+    for body in [
+        serde_json::json!({ "Message": "m" }),
+        serde_json::json!({ "error": "m" }),
+        serde_json::json!({ "error": { "message": "m" } }),
+    ] {
+        assert_eq!(sentence(&body), Some("m"));
+    }
+    assert_eq!(sentence(&serde_json::json!({ "error": {} })), None);
 }
 
 #[test]

@@ -17,6 +17,10 @@ use super::state::{AppliedState, StateReader};
 use super::writer::{Task, Writer};
 use crate::cluster::types::{Member, Response, TypeConfig};
 
+/// What filters know the lines of `Logging.LogQueries` and `Logging.LogResults` by.
+const QUERIES: &str = "ollamaflow::queries";
+const RESULTS: &str = "ollamaflow::results";
+
 /// Applies entries. An entry that is applied is on the disks of a quorum, so nothing is written for it here.
 pub struct StateMachine {
     reader: EntryReader,
@@ -53,7 +57,17 @@ impl Applying {
             EntryPayload::Normal(proposal) => {
                 self.bytes += proposal.text.len() as u64;
                 let envelope = Envelope::decode(&proposal.text);
-                let (next, outcome) = self.state.apply(entry.log_id.index, &envelope);
+                let (revision, command) = (entry.log_id.index, envelope.command.label());
+                tracing::debug!(target: QUERIES, revision, command, by = envelope.by, "command");
+                let (next, outcome) = self.state.apply(revision, &envelope);
+                match &outcome {
+                    Ok(outcome) => {
+                        tracing::debug!(target: RESULTS, revision, command, ?outcome, "result");
+                    }
+                    Err(rejection) => {
+                        tracing::debug!(target: RESULTS, revision, command, %rejection, "result");
+                    }
+                }
                 self.state = next;
                 Some(outcome)
             }

@@ -109,7 +109,7 @@ impl Further {
                 Attempted::Failed(failure) => {
                     tracing::debug!(
                         request = self.id.as_str(), backend = %failure.backend.id(), fault = ?failure.fault,
-                        reason = failure.words.as_deref().unwrap_or_default(), "attempt to continue failed"
+                        status = failure.status(), error = failure.label(), "attempt to continue failed"
                     );
                     if failed.put(failure) == Next::Enough {
                         return None;

@@ -20,6 +20,7 @@ use crate::actors::{BackendHandle, BackendView, Outcome, Permit};
 use crate::gateway::answer::{Answer, AnswerBody, Held, Live};
 use crate::gateway::forward::{self, Asked};
 use crate::gateway::intake::{self, Intake};
+use crate::gateway::journal;
 use crate::gateway::patience::{Progress, limit, within_turn};
 use crate::gateway::refusal::Refusal;
 use crate::gateway::translating::{Reason, Told, Way};
@@ -105,10 +106,11 @@ impl Exchange<'_> {
                 }
             };
         let loading = admitted.frontend.model_started(permit.backend(), self.view, query, started);
-        let (sent, progress) = match &mut body {
-            Body::Whole(body) => (body, None),
-            Body::Arriving(body, progress) => (&mut **body, Some(&**progress)),
+        let (sent, progress, start) = match &mut body {
+            Body::Whole(body) => (body, None, None),
+            Body::Arriving(body, progress, start) => (&mut **body, Some(&**progress), *start),
         };
+        journal::sent(&self.view.config, id, &head, sent, start);
         let attempted = match self.send(client, target, &head, sent, progress, &mut permit).await {
             Ok(response) => {
                 let mut answer = self.answer(response, permit, operation);
@@ -150,7 +152,10 @@ impl Exchange<'_> {
         // Pinned here: passed on by value it would be copied, and held several times.
         let sending = pin!(client.send(target, head, body));
         match within_turn(first_byte, progress, sending).await {
-            Some(Ok(response)) => Ok(response),
+            Some(Ok(mut response)) => {
+                journal::hear(&self.view.config, self.attempts.id, &mut response);
+                Ok(response)
+            }
             Some(Err(e)) if e.is_connect() => {
                 permit.backend().connection_failed(self.view);
                 Err(SendFailure::Backend(Outcome::Unreachable, unreachable(permit, e.to_string())))
@@ -206,7 +211,7 @@ fn unsaid(refusal: Refusal, mut permit: Permit) -> Attempted {
     if !matches!(refusal, Refusal::Translation(_)) {
         return Attempted::Refused(refusal);
     }
-    tracing::debug!(backend = %permit.backend().id(), reason = %refusal, "request cannot be said to this backend");
+    tracing::debug!(backend = %permit.backend().id(), reason = refusal.label(), "request cannot be said to this backend");
     Attempted::Unsaid(refusal)
 }
 

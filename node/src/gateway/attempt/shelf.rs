@@ -18,6 +18,20 @@ pub(super) struct Failure {
     pub(super) given: Result<Box<Answer>, Refusal>,
 }
 
+// === impl Failure ===
+
+impl Failure {
+    /// The status of the backend's answer. Its words are not for the log: engines quote what they were asked.
+    pub(super) fn status(&self) -> Option<u16> {
+        self.given.as_ref().ok().map(|answer| answer.status.as_u16())
+    }
+
+    /// A word for ours, if there is no answer.
+    pub(super) fn label(&self) -> Option<&'static str> {
+        self.given.as_ref().err().map(Refusal::label)
+    }
+}
+
 /// The failed attempts of one request.
 #[derive(Default)]
 pub(super) struct Shelf {

@@ -1,5 +1,6 @@
 //! One call at one backend, on behalf of a client's change of models.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ use super::Managing;
 use super::targets::Site;
 use crate::actors::{BackendHandle, BackendView};
 use crate::gateway::forward::{self, Asked};
+use crate::gateway::identity::RequestId;
+use crate::gateway::journal;
 use crate::gateway::patience::{Progress, limit, within, within_turn};
 use crate::gateway::relay;
 use crate::upstream::{Client, InvalidHead, RequestBody, RequestHead, Response, ResponseBody, SendError};
@@ -22,6 +25,7 @@ const MAX_ANSWER: usize = 256 * 1024;
 /// A call that is to be made.
 pub(super) struct Call {
     client: Client,
+    id: RequestId,
     pub(super) backend: Arc<BackendHandle>,
     view: Arc<BackendView>,
     head: RequestHead,
@@ -67,6 +71,7 @@ impl Managing<'_> {
         let config = &self.admitted.config;
         Ok(Call {
             client: self.gateway.upstream.clone(),
+            id: self.id.clone(),
             backend: site.backend.clone(),
             view: site.view.clone(),
             head: head.map_err(|e| failed(502, format!("it cannot be asked: {e}")))?,
@@ -83,9 +88,14 @@ impl Call {
     /// Sends it and waits for the head of the answer. `progress` tells whose turn it is while a body streams through.
     pub(super) async fn send(&mut self, progress: Option<&Progress>) -> Result<Response, Failed> {
         let target = self.view.target().map_err(|e| failed(502, format!("it could not be reached: {e}")))?;
-        let sending = self.client.send(target, &self.head, &mut self.body);
+        journal::sent(&self.view.config, &self.id, &self.head, &self.body, None);
+        // Pinned here: passed on by value it would be copied, and held several times.
+        let sending = pin!(self.client.send(target, &self.head, &mut self.body));
         match within_turn(self.first_byte, progress, sending).await {
-            Some(Ok(response)) => Ok(response),
+            Some(Ok(mut response)) => {
+                journal::hear(&self.view.config, &self.id, &mut response);
+                Ok(response)
+            }
             Some(Err(e)) if e.is_connect() => {
                 self.backend.connection_failed(&self.view);
                 Err(failed(502, format!("it could not be reached: {e}")))

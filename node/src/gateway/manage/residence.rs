@@ -16,9 +16,10 @@ use ollamaflow_protocol::inspect::Residence;
 use super::call::failed;
 use super::everywhere::{looked_again, together};
 use super::holders::absent;
+use super::permission::is_allowed;
 use super::roll::Roll;
 use super::targets::{Narrowing, Purpose, Site, Targets};
-use super::{Answered, EACH, ManageError, Managing, is_allowed};
+use super::{Answered, EACH, ManageError, Managing};
 use crate::actors::{BackendHandle, Outcome, Pick, Query, Tried, Wish};
 use crate::gateway::Gateway;
 use crate::gateway::answer::{Answer, AnswerBody};
@@ -52,7 +53,7 @@ impl Gateway {
         trace: &mut Trace,
     ) -> Result<Option<Answered>, Refusal> {
         let Some(residence) = received.facts.residence else { return Ok(None) };
-        let may = is_allowed(admitted, &self.settings);
+        let may = is_allowed(request, admitted, &self.settings);
         if !may && (residence == Residence::Unload || Narrowing::of(request).has_filter()) {
             return Err(ManageError::NotAllowed { frontend: admitted.config.identifier.clone() }.into());
         }

@@ -28,7 +28,7 @@ impl Managing<'_> {
             Intake::Kept(body) | Intake::Once(body) => {
                 self.called(&targets.sites, |_| Ok(body.clone())).await
             }
-            Intake::Streaming(RequestBody::Stream(body), _) => {
+            Intake::Streaming(RequestBody::Stream(body), ..) => {
                 let length = body.length();
                 self.fanned_out(&targets.sites, length, body.into_pieces()).await?
             }

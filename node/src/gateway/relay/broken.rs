@@ -28,6 +28,18 @@ pub(in crate::gateway) enum Broken {
 // === impl Broken ===
 
 impl Broken {
+    /// A word for it.
+    pub(super) fn label(&self) -> &'static str {
+        match self {
+            Self::Body(_) => "broke_off",
+            Self::Idle(_) => "silent",
+            Self::NoEndMarker => "no_end_marker",
+            Self::Reported => "reported",
+            Self::Misfit(_) => "misfit",
+            Self::Stopping => "stopping",
+        }
+    }
+
     /// Whose failure it is.
     pub(super) fn outcome(&self) -> Outcome {
         match self {

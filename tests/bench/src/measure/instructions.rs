@@ -4,13 +4,23 @@
 use std::io;
 use std::path::Path;
 
+/// Whose instructions are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// Those of all processes and threads together.
+    All,
+    /// Those of each thread apart.
+    EachThreads,
+}
+
 /// What to put before a command so that its instructions, and those of what it starts, are counted into `scratch`.
-pub(crate) fn wrapper(scratch: &Path) -> Vec<String> {
+pub(crate) fn wrapper(scratch: &Path, whose: Whose) -> Vec<String> {
     vec![
         "valgrind".to_owned(),
         "--quiet".to_owned(),
         "--tool=callgrind".to_owned(),
         "--trace-children=yes".to_owned(),
+        format!("--separate-threads={}", if whose == Whose::EachThreads { "yes" } else { "no" }),
         format!("--callgrind-out-file={}/callgrind.%p", scratch.display()),
     ]
 }
@@ -20,7 +30,23 @@ pub(crate) fn wrapper(scratch: &Path) -> Vec<String> {
 /// # Errors
 /// The folder cannot be read, or no process left a count.
 pub(crate) fn collect(scratch: &Path) -> io::Result<u64> {
-    let mut total = None;
+    taken(scratch)?.into_iter().reduce(|total, count| total + count).ok_or_else(no_count)
+}
+
+/// The same of the one thread (or process) that had most of them.
+///
+/// # Errors
+/// As of [`collect`].
+pub(crate) fn collect_busiest(scratch: &Path) -> io::Result<u64> {
+    taken(scratch)?.into_iter().max().ok_or_else(no_count)
+}
+
+fn no_count() -> io::Error {
+    io::Error::other("valgrind left no count")
+}
+
+fn taken(scratch: &Path) -> io::Result<Vec<u64>> {
+    let mut counts = Vec::new();
     for entry in std::fs::read_dir(scratch)? {
         let path = entry?.path();
         let is_count = path
@@ -28,13 +54,11 @@ pub(crate) fn collect(scratch: &Path) -> io::Result<u64> {
             .and_then(|name| name.to_str())
             .is_some_and(|name| name.starts_with("callgrind."));
         if is_count {
-            if let Some(count) = parse(&std::fs::read_to_string(&path)?) {
-                total = Some(total.unwrap_or(0) + count);
-            }
+            counts.extend(parse(&std::fs::read_to_string(&path)?));
             std::fs::remove_file(&path)?;
         }
     }
-    total.ok_or_else(|| io::Error::other("valgrind left no count"))
+    Ok(counts)
 }
 
 /// `summary:` or `totals:` of a callgrind file.
@@ -62,5 +86,16 @@ mod tests {
         std::fs::write(scratch.path().join("callgrind.2"), "totals: 4\n").unwrap();
         assert_eq!(collect(scratch.path()).unwrap(), 7);
         assert!(collect(scratch.path()).is_err());
+    }
+
+    #[test]
+    fn the_busiest_thread_is_the_one_with_most() {
+        let scratch = tempfile::tempdir().unwrap();
+        for (thread, count) in [("01", 3), ("02", 40), ("03", 5)] {
+            let path = scratch.path().join(format!("callgrind.1-{thread}"));
+            std::fs::write(path, format!("totals: {count}\n")).unwrap();
+        }
+        assert_eq!(collect_busiest(scratch.path()).unwrap(), 40);
+        assert!(collect_busiest(scratch.path()).is_err());
     }
 }

@@ -110,13 +110,19 @@ impl Running {
     }
 
     /// Ends it and waits until it has ended.
-    pub(crate) async fn stop(mut self) {
-        if let Some(process) = &mut self.process {
-            process.terminate();
-            if tokio::time::timeout(STOP, process.child.wait()).await.is_err() {
-                drop(process.child.kill().await);
-            }
+    pub(crate) async fn stop(self) {
+        self.stop_within(STOP).await;
+    }
+
+    /// The same, with another patience; whether it ended by itself.
+    pub(crate) async fn stop_within(mut self, limit: Duration) -> bool {
+        let Some(process) = &mut self.process else { return true };
+        process.terminate();
+        let ended = tokio::time::timeout(limit, process.child.wait()).await.is_ok();
+        if !ended {
+            drop(process.child.kill().await);
         }
+        ended
     }
 
     async fn wait_until_ready(&mut self, announces: Announces, limit: Duration) -> Result<(), StartError> {

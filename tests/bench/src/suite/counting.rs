@@ -11,19 +11,22 @@ use std::time::Duration;
 use super::Suite;
 use crate::clock::CpuTime;
 use crate::load::closed_loop;
-use crate::load::request::{self, SHORT_BODY_BYTES, SMALL_BODY_BYTES};
+use crate::load::request::{self, Api, SHORT_BODY_BYTES, SMALL_BODY_BYTES};
 use crate::load::streams::{self, Shape};
-use crate::measure::instructions;
+use crate::measure::instructions::{self, Whose};
 use crate::measure::syscalls::{self, SyscallCounts};
 use crate::plan::{COUNTING_CONCURRENCY, COUNTING_STREAMS};
-use crate::proxies::Target;
 use crate::proxies::process::Running;
+use crate::proxies::{Site, Target};
 use crate::samples::{InstructionSample, Samples, SyscallSample};
 use crate::summary::as_f64;
 use crate::wire::script::Script;
 
 /// How long a proxy may take until it relays under valgrind.
 const SLOW_START: Duration = Duration::from_secs(90);
+
+/// How long it may take to end: valgrind writes its files then.
+const SLOW_STOP: Duration = Duration::from_secs(60);
 
 /// One of the two kinds of work that are counted.
 #[derive(Debug, Clone, Copy)]
@@ -93,40 +96,51 @@ impl Suite {
         Ok(InstructionSample { target, per_request, per_chunk })
     }
 
-    /// All instructions of a proxy from its start to its end, with `work` in between.
     async fn counted(&self, target: Target, scratch: &Path, work: Work) -> io::Result<u64> {
-        let wrapper = instructions::wrapper(scratch);
-        let proxy = Running::start(target, &self.site, &wrapper, SLOW_START)
-            .await
-            .map_err(|error| io::Error::other(error.to_string()))?;
-        let done = self.load(proxy.addr(), work).await;
-        proxy.stop().await;
-        done?;
+        let load = async |addr| self.load(addr, work).await;
+        counted(target, &self.site, scratch, Whose::All, load).await?;
         instructions::collect(scratch)
     }
 
     /// Exactly this work; an error if not all of it succeeded, since a count of failures means nothing.
     async fn load(&self, addr: SocketAddr, work: Work) -> io::Result<()> {
-        let (wanted, done) = match work {
-            Work::Requests(requests) => {
-                let bytes = request::chat(self.api, Script::Answer, SMALL_BODY_BYTES);
-                let outcome =
-                    closed_loop::count(addr, bytes, COUNTING_CONCURRENCY, requests, &CpuTime::default).await;
-                (requests, outcome.completed)
-            }
+        match work {
+            Work::Requests(requests) => small_requests(addr, self.api, requests).await,
             Work::Chunks(chunks) => {
                 let script = Script::Stream { chunks, interval_us: self.plan.interval_us };
                 let bytes = request::chat(self.api, script, SHORT_BODY_BYTES);
                 let limit = 5 * self.plan.stream_limit(chunks);
                 let shape = Shape { streams: COUNTING_STREAMS, spread: Duration::ZERO, limit };
                 let outcome = streams::run(addr, &bytes, shape, &CpuTime::default).await;
-                (u64::from(COUNTING_STREAMS), outcome.complete)
+                all(u64::from(COUNTING_STREAMS), outcome.complete)
             }
-        };
-        if done == wanted {
-            Ok(())
-        } else {
-            Err(io::Error::other(format!("only {done} of {wanted} succeeded")))
         }
     }
+}
+
+/// Counts all instructions of a proxy from its start to its end, with `load` in between, into `scratch`.
+pub(crate) async fn counted(
+    target: Target,
+    site: &Site,
+    scratch: &Path,
+    whose: Whose,
+    load: impl AsyncFnOnce(SocketAddr) -> io::Result<()>,
+) -> io::Result<()> {
+    let wrapper = instructions::wrapper(scratch, whose);
+    let proxy = Running::start(target, site, &wrapper, SLOW_START)
+        .await
+        .map_err(|error| io::Error::other(error.to_string()))?;
+    let done = load(proxy.addr()).await;
+    if proxy.stop_within(SLOW_STOP).await { done } else { Err(io::Error::from(io::ErrorKind::TimedOut)) }
+}
+
+/// Exactly so many small requests.
+pub(crate) async fn small_requests(addr: SocketAddr, api: Api, requests: u64) -> io::Result<()> {
+    let bytes = request::chat(api, Script::Answer, SMALL_BODY_BYTES);
+    let outcome = closed_loop::count(addr, bytes, COUNTING_CONCURRENCY, requests, &CpuTime::default).await;
+    all(requests, outcome.completed)
+}
+
+fn all(wanted: u64, done: u64) -> io::Result<()> {
+    if done == wanted { Ok(()) } else { Err(io::Error::other(format!("only {done} of {wanted} succeeded"))) }
 }

@@ -17,6 +17,7 @@ use crate::gateway::naming::{self, Named};
 use crate::gateway::patience::Progress;
 use crate::gateway::refusal::Refusal;
 use crate::gateway::translating::{Reason, Saying, Told, own_body, say};
+use crate::telemetry::Excerpt;
 use crate::upstream::RequestBody;
 
 /// A request as it is sent.
@@ -35,7 +36,7 @@ pub(super) struct Outgoing<'b> {
 
 pub(super) enum Body<'b> {
     Whole(RequestBody),
-    Arriving(&'b mut RequestBody, &'b Progress),
+    Arriving(&'b mut RequestBody, &'b Progress, Option<&'b Excerpt>),
 }
 
 /// What there is to do.
@@ -58,7 +59,9 @@ impl Exchange<'_> {
                 let named = named.as_deref();
                 Body::Whole(full(own_body(request, admitted, self.view, self.asked, named, bytes)?))
             }
-            (Intake::Streaming(stream, progress), None) => Body::Arriving(stream, progress),
+            (Intake::Streaming(stream, progress, start), None) => {
+                Body::Arriving(stream, progress, start.as_deref())
+            }
             // Held whole by the intake, since it asks for this.
             (Intake::Streaming(..), Some(_)) => return Err(Refusal::NotWhole),
         };

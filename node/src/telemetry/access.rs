@@ -1,0 +1,289 @@
+//! The access log: one line for each request that has ended.
+//!
+//! It looks like any other event of severity 1 in the room `access`, and goes where events go. It is no event: a worker
+//! would spend more on making one than on all else that it does for a small request. A [`Line`] is written as its parts
+//! become known, in its final form.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use smallvec::SmallVec;
+
+use super::sinks::Sinks;
+use super::stamp;
+use super::syslog::{Server, Severity};
+use crate::clock;
+use crate::settings::LogFormat;
+
+/// What filters know the lines by.
+pub(super) const TARGET: &str = "access";
+
+/// Room for the usual line, so that it takes one allocation with whatever holds it.
+const USUAL_BYTES: usize = 256;
+
+/// Longest text in a line; the rest is left out.
+const MAX_TEXT: usize = 512;
+
+/// Between the time and what is known of the request. Lines have the order and the names of events.
+const TEXT_HEAD: &[u8] = b"  INFO access: request ended";
+const JSON_HEAD: &[u8] = b"\",\"level\":\"INFO\",\"message\":\"request ended";
+
+/// Where lines go, and whether there are any. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct AccessLog(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    is_on: AtomicBool,
+    format: LogFormat,
+    sinks: Arc<Sinks>,
+}
+
+/// What is known of a request: names and values, in their final form.
+#[derive(Debug)]
+pub struct Line {
+    is_json: bool,
+    text: SmallVec<[u8; USUAL_BYTES]>,
+}
+
+thread_local! {
+    /// The line, and the datagram of it.
+    static BUFFERS: RefCell<(Vec<u8>, Vec<u8>)> = const { RefCell::new((Vec::new(), Vec::new())) };
+}
+
+// === impl AccessLog ===
+
+impl AccessLog {
+    pub(super) fn new(format: LogFormat, sinks: Arc<Sinks>) -> Self {
+        Self(Arc::new(Inner { is_on: AtomicBool::new(false), format, sinks }))
+    }
+
+    /// Whether requests that end now get a line.
+    pub fn is_on(&self) -> bool {
+        self.0.is_on.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn switch(&self, is_on: bool) {
+        self.0.is_on.store(is_on, Ordering::Relaxed);
+    }
+
+    /// A line of which nothing is known yet.
+    pub fn line(&self) -> Line {
+        Line { is_json: self.0.format == LogFormat::Json, text: SmallVec::new() }
+    }
+
+    /// Writes the line of a request that ends now.
+    pub fn write(&self, line: &Line) {
+        let Inner { sinks, .. } = &*self.0;
+        let at = clock::now();
+        // A request that outlives its thread's own data has no line.
+        let _ = BUFFERS.try_with(|buffers| {
+            let (whole, datagram) = &mut *buffers.borrow_mut();
+            whole.clear();
+            let time = line.begin(at, whole);
+            whole.extend_from_slice(&line.text);
+            whole.extend_from_slice(if line.is_json { b"}\n" } else { b"\n" });
+            for queue in sinks.console.iter().chain(&sinks.file) {
+                queue.push(&[whole], false);
+            }
+            if sinks.servers.is_empty() {
+                return;
+            }
+            datagram.clear();
+            // The text of a datagram has the time in its head.
+            let message =
+                &whole[if line.is_json { 0 } else { time + TEXT_HEAD.len() - b"request ended".len() }..];
+            sinks.header.write(Severity::Informational, at, TARGET, message, datagram);
+            let Some(length) = Server::framed(datagram) else { return };
+            for (_, queue) in &sinks.servers {
+                queue.push(&[&length, datagram], false);
+            }
+        });
+    }
+}
+
+// === impl Line ===
+
+impl Line {
+    /// Writes what stands before the names and values; returns the length of the time.
+    fn begin(&self, at: ollamaflow_protocol::time::Timestamp, out: &mut Vec<u8>) -> usize {
+        if self.is_json {
+            out.extend_from_slice(b"{\"timestamp\":\"");
+            stamp::write(at, out);
+            out.extend_from_slice(JSON_HEAD);
+            out.extend_from_slice(b"\",\"target\":\"access\"");
+            return 0;
+        }
+        stamp::write(at, out);
+        let time = out.len();
+        out.extend_from_slice(TEXT_HEAD);
+        time
+    }
+
+    fn name(&mut self, name: &'static str) {
+        if self.is_json {
+            self.text.extend_from_slice(b",\"");
+            self.text.extend_from_slice(name.as_bytes());
+            self.text.extend_from_slice(b"\":");
+        } else {
+            self.text.push(b' ');
+            self.text.extend_from_slice(name.as_bytes());
+            self.text.push(b'=');
+        }
+    }
+
+    /// A text that has only characters that need no care: of this node's own making, or checked by it.
+    pub fn word(&mut self, name: &'static str, value: &str) {
+        self.name(name);
+        if self.is_json {
+            self.text.push(b'"');
+        }
+        self.text.extend_from_slice(value.as_bytes());
+        if self.is_json {
+            self.text.push(b'"');
+        }
+    }
+
+    /// Whatever somebody else has written.
+    pub fn text(&mut self, name: &'static str, value: &str) {
+        let end = value.char_indices().map(|(at, _)| at).find(|at| *at >= MAX_TEXT).unwrap_or(value.len());
+        let value = &value[..end];
+        // Those that are neither special in JSON nor end a value in a line of text.
+        let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\' && byte != b'=';
+        if !value.is_empty() && value.bytes().all(is_plain) {
+            return self.word(name, value);
+        }
+        self.name(name);
+        self.text.push(b'"');
+        for char in value.chars() {
+            match char {
+                '"' | '\\' => self.text.extend_from_slice(&[b'\\', char as u8]),
+                // Line separators too, and whatever turns the direction of writing: a line stays what it seems to be.
+                _ if is_hidden(char) => self.unicode(char),
+                _ => self.text.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
+            }
+        }
+        self.text.push(b'"');
+    }
+
+    fn unicode(&mut self, char: char) {
+        for unit in char.encode_utf16(&mut [0; 2]) {
+            self.text.extend_from_slice(b"\\u");
+            for shift in [12, 8, 4, 0] {
+                self.text.push(b"0123456789abcdef"[usize::from(*unit >> shift & 0xf)]);
+            }
+        }
+    }
+
+    /// A number.
+    pub fn number(&mut self, name: &'static str, value: u64) {
+        self.name(name);
+        self.text.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    }
+
+    /// A time in milliseconds, with microseconds behind the point.
+    pub fn millis(&mut self, name: &'static str, value: Duration) {
+        let micros = u64::try_from(value.as_micros()).unwrap_or(u64::MAX);
+        self.number(name, micros / 1000);
+        let rest = u16::try_from(micros % 1000).unwrap_or_default();
+        let digit = |value: u16| b'0' + u8::try_from(value % 10).unwrap_or_default();
+        self.text.extend_from_slice(&[b'.', digit(rest / 100), digit(rest / 10), digit(rest)]);
+    }
+
+    /// An address.
+    pub fn address(&mut self, name: &'static str, value: IpAddr) {
+        match value {
+            IpAddr::V4(address) => {
+                self.word(name, "");
+                if self.is_json {
+                    self.text.pop();
+                }
+                for (at, octet) in address.octets().into_iter().enumerate() {
+                    if at > 0 {
+                        self.text.push(b'.');
+                    }
+                    self.text.extend_from_slice(itoa::Buffer::new().format(octet).as_bytes());
+                }
+                if self.is_json {
+                    self.text.push(b'"');
+                }
+            }
+            IpAddr::V6(address) => self.word(name, &address.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&String::from_utf8_lossy(&self.text))
+    }
+}
+
+/// Characters that are not seen as what they are.
+fn is_hidden(char: char) -> bool {
+    char.is_control()
+        || matches!(char, '\u{2028}' | '\u{2029}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use ollamaflow_protocol::time::Timestamp;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn line(is_json: bool) -> Line {
+        let mut line = Line { is_json, text: SmallVec::new() };
+        line.word("method", "POST");
+        line.text("path", "/api/chat");
+        line.text("model", "two \"words\"\\\n\u{202e}\u{1f600}=");
+        line.text("empty", "");
+        line.number("status", 200);
+        line.millis("duration_ms", Duration::from_micros(12_034));
+        line.millis("queue_ms", Duration::ZERO);
+        line.address("client", "10.0.0.255".parse().unwrap());
+        line.address("other", "2001:db8::1".parse().unwrap());
+        line
+    }
+
+    fn whole(line: &Line) -> String {
+        let mut out = Vec::new();
+        line.begin(Timestamp::from_micros(1_759_944_278_120_000), &mut out);
+        out.extend_from_slice(&line.text);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn text_has_names_and_values_and_stays_one_line() {
+        assert_eq!(
+            whole(&line(false)),
+            "2025-10-08T17:24:38.120000Z  INFO access: request ended method=POST path=/api/chat \
+             model=\"two \\\"words\\\"\\\\\\u000a\\u202e\u{1f600}=\" empty=\"\" status=200 duration_ms=12.034 queue_ms=0.000 \
+             client=10.0.0.255 other=2001:db8::1"
+        );
+    }
+
+    #[test]
+    fn json_is_one_object_with_the_names_of_events() {
+        let parsed: Value = serde_json::from_str(&(whole(&line(true)) + "}")).unwrap();
+        assert_eq!(
+            parsed,
+            json!({
+                "timestamp": "2025-10-08T17:24:38.120000Z", "level": "INFO", "message": "request ended", "target": "access",
+                "method": "POST", "path": "/api/chat", "model": "two \"words\"\\\n\u{202e}\u{1f600}=", "empty": "",
+                "status": 200, "duration_ms": 12.034, "queue_ms": 0.0, "client": "10.0.0.255", "other": "2001:db8::1"
+            })
+        );
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        let mut line = Line { is_json: false, text: SmallVec::new() };
+        line.text("path", &"é".repeat(MAX_TEXT));
+        assert_eq!(line.to_string().chars().filter(|char| *char == 'é').count(), MAX_TEXT / 2);
+    }
+}

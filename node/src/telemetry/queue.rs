@@ -1,0 +1,283 @@
+//! The way of lines to a sink: a buffer with a bound, and a thread that writes what has gathered in it.
+//!
+//! A line costs whoever logs it one short lock and one copy, no allocation. The thread is woken once for all that comes
+//! within [`LINGER`], so the cost of waking it and of writing is the same whatever is logged.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long lines are gathered before they are written, unless one of them is urgent.
+const LINGER: Duration = Duration::from_millis(20);
+
+/// Buffers larger than this are not kept when they are not needed.
+const KEPT_BYTES: usize = 64 * 1024;
+
+/// Time between two lines that tell of loss.
+const COMPLAINT: Duration = Duration::from_secs(10);
+
+/// What lines are written to. Belongs to a thread of its own, and may take its time.
+pub(super) trait Sink: Send + 'static {
+    /// Writes records that were pushed one after the other; returns how many of them were lost.
+    fn write(&mut self, records: &[u8], count: u64) -> u64;
+}
+
+/// The end of the buffer that lines are put into. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Queue(Arc<Shared>);
+
+/// Lines that a sink did not get.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// They came faster than they could be written.
+    pub full: u64,
+    /// They could not be written.
+    pub failed: u64,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// Most bytes that wait.
+    bound: usize,
+    state: Mutex<State>,
+    /// There is something to write.
+    ready: Condvar,
+    /// The thread has ended.
+    ended: Condvar,
+    full: AtomicU64,
+    failed: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    records: Vec<u8>,
+    count: u64,
+    /// The thread sleeps until there is something.
+    is_idle: bool,
+    is_urgent: bool,
+    is_closed: bool,
+    has_ended: bool,
+}
+
+// === impl Queue ===
+
+impl Queue {
+    /// Starts the thread. `name` is that of the sink.
+    pub(super) fn start(name: &'static str, bound: usize, mut sink: impl Sink) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            bound,
+            state: Mutex::default(),
+            ready: Condvar::new(),
+            ended: Condvar::new(),
+            full: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+        });
+        let theirs = shared.clone();
+        thread::Builder::new().name(format!("log-{name}")).spawn(move || {
+            let _ending = Ending(&theirs);
+            let mut records = Vec::new();
+            let mut complaint = Complaint::new(name);
+            while let Some(count) = theirs.take(&mut records) {
+                let lost = sink.write(&records, count);
+                theirs.failed.fetch_add(lost, Ordering::Relaxed);
+                complaint.make(theirs.lost());
+            }
+        })?;
+        Ok(Self(shared))
+    }
+
+    /// Puts a record into the buffer, or counts it as lost.
+    pub(super) fn push(&self, parts: &[&[u8]], is_urgent: bool) {
+        let shared = &*self.0;
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        let mut state = shared.lock();
+        if state.is_closed || state.records.len() + length > shared.bound {
+            drop(state);
+            shared.full.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        for part in parts {
+            state.records.extend_from_slice(part);
+        }
+        state.count += 1;
+        let is_half_full = state.records.len() > shared.bound / 2;
+        let wakes = state.is_idle || ((is_urgent || is_half_full) && !state.is_urgent);
+        state.is_idle = false;
+        state.is_urgent |= is_urgent || is_half_full;
+        drop(state);
+        if wakes {
+            shared.ready.notify_one();
+        }
+    }
+
+    pub(super) fn lost(&self) -> Lost {
+        self.0.lost()
+    }
+
+    /// Takes no more lines.
+    pub(super) fn close(&self) {
+        self.0.lock().is_closed = true;
+        self.0.ready.notify_one();
+    }
+
+    /// Waits until all is written after [`Queue::close`], but not longer than until `deadline`.
+    pub(super) fn wait_ended(&self, deadline: Instant) {
+        let mut state = self.0.lock();
+        while !state.has_ended {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            let waited = self.0.ended.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for records and swaps them for what is in `records`; `None` when there will be no more.
+    fn take(&self, records: &mut Vec<u8>) -> Option<u64> {
+        records.clear();
+        records.shrink_to(KEPT_BYTES);
+        let mut state = self.lock();
+        while state.count == 0 {
+            if state.is_closed {
+                return None;
+            }
+            state.is_idle = true;
+            state = self.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.is_idle = false;
+        let may_wait = |state: &mut State| !state.is_urgent && !state.is_closed;
+        let waited = self.ready.wait_timeout_while(state, LINGER, may_wait);
+        state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        state.is_urgent = false;
+        std::mem::swap(&mut state.records, records);
+        Some(std::mem::take(&mut state.count))
+    }
+
+    fn lost(&self) -> Lost {
+        Lost { full: self.full.load(Ordering::Relaxed), failed: self.failed.load(Ordering::Relaxed) }
+    }
+}
+
+/// Tells whoever waits that the thread has ended, however it did.
+struct Ending<'a>(&'a Shared);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.is_closed = true;
+        state.has_ended = true;
+        drop(state);
+        self.0.ended.notify_all();
+    }
+}
+
+/// Tells the log itself of lines that came too fast, now and then.
+struct Complaint {
+    sink: &'static str,
+    told: u64,
+    next: Instant,
+}
+
+// === impl Complaint ===
+
+impl Complaint {
+    fn new(sink: &'static str) -> Self {
+        Self { sink, told: 0, next: Instant::now() }
+    }
+
+    fn make(&mut self, lost: Lost) {
+        if lost.full == self.told || Instant::now() < self.next {
+            return;
+        }
+        let lines = lost.full - self.told;
+        self.told = lost.full;
+        self.next = Instant::now() + COMPLAINT;
+        tracing::warn!(
+            sink = self.sink,
+            lines,
+            "log lines were lost: they came faster than they could be written"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+
+    /// Writes when it is let to, and tells what it has got.
+    struct Gated {
+        gate: Receiver<()>,
+        written: Sender<Written>,
+        fails: bool,
+    }
+
+    impl Sink for Gated {
+        fn write(&mut self, records: &[u8], count: u64) -> u64 {
+            let _ = self.gate.recv();
+            let _ = self.written.send((records.to_vec(), count));
+            if self.fails { count } else { 0 }
+        }
+    }
+
+    type Written = (Vec<u8>, u64);
+
+    fn gated(bound: usize, fails: bool) -> (Queue, Sender<()>, Receiver<Written>) {
+        let ((open, gate), (written, got)) = (channel(), channel());
+        (Queue::start("test", bound, Gated { gate, written, fails }).unwrap(), open, got)
+    }
+
+    #[test]
+    fn what_comes_while_the_sink_is_busy_is_written_together() {
+        let (queue, open, got) = gated(1000, false);
+        queue.push(&[b"on", b"e\n"], true);
+        open.send(()).unwrap();
+        assert_eq!(got.recv().unwrap(), (b"one\n".to_vec(), 1));
+        queue.push(&[b"two\n"], false);
+        queue.push(&[b"three\n"], false);
+        open.send(()).unwrap();
+        assert_eq!(got.recv().unwrap(), (b"two\nthree\n".to_vec(), 2));
+        assert_eq!(queue.lost(), Lost::default());
+    }
+
+    #[test]
+    fn a_sink_that_hangs_delays_nobody_and_what_does_not_fit_is_counted() {
+        let (queue, _open, _got) = gated(10, false);
+        let started = Instant::now();
+        for _ in 0..1000 {
+            queue.push(&[b"123456"], true);
+        }
+        assert!(started.elapsed() < Duration::from_secs(5));
+        // One with the sink at most, and one that waits.
+        assert!((998..=999).contains(&queue.lost().full), "{:?}", queue.lost());
+    }
+
+    #[test]
+    fn the_end_writes_what_there_is_and_does_not_wait_for_a_sink_that_hangs() {
+        let (queue, open, got) = gated(1000, true);
+        queue.push(&[b"last\n"], false);
+        queue.close();
+        queue.push(&[b"too late\n"], false);
+        open.send(()).unwrap();
+        queue.wait_ended(Instant::now() + Duration::from_secs(60));
+        assert_eq!(got.recv().unwrap(), (b"last\n".to_vec(), 1));
+        assert_eq!(queue.lost(), Lost { full: 1, failed: 1 });
+
+        let (queue, _open, _got) = gated(1000, false);
+        queue.push(&[b"last\n"], false);
+        queue.close();
+        queue.wait_ended(Instant::now() + Duration::from_millis(50));
+    }
+}
