@@ -32,7 +32,7 @@ async fn a_wrong_method_is_a_405_that_names_the_right_ones() {
         ("PATCH", "/v1/completions", "POST"),
         ("GET", "/v1/embeddings", "POST"),
         ("POST", "/v1/models", "GET, HEAD"),
-        ("POST", "/v1/models/m", "GET, HEAD, DELETE"),
+        ("DELETE", "/v1/models/m", "GET, HEAD"),
         ("GET", "/v1/responses", "POST"),
         ("GET", "/v1/messages", "POST"),
         ("GET", "/v1/audio/transcriptions", "POST"),
