@@ -1,7 +1,5 @@
 //! The single place where settings are read: layers on top of each other, then types, then what belongs together.
 
-use std::path::PathBuf;
-
 use ollamaflow_protocol::catalog::Catalog;
 use ollamaflow_protocol::object::lenient::{self, Parsed};
 use ollamaflow_protocol::object::{Backend, JsonPath, ObjectError, Segment};
@@ -10,13 +8,10 @@ use serde_json::Value;
 
 use super::cluster::{ClusterPlan, ClusterSettings};
 use super::environment::{self, Variable};
-use super::layers::{Layers, Origin, Origins};
+use super::layers::{Layers, Origin};
 use super::outcome::{Loaded, Problem, SettingsError};
 use super::sources::{ClusterFlags, Flags, Sources};
 use super::{Settings, file, inert};
-
-/// Stands for the place of settings that a program has made itself.
-const GIVEN: &str = "the given settings";
 
 /// Reads the settings. Nothing is logged; the file is written only on a first run.
 pub fn load(sources: Sources) -> Result<Loaded, SettingsError> {
@@ -27,27 +22,6 @@ pub fn load(sources: Sources) -> Result<Loaded, SettingsError> {
 /// and variables that only the node was given.
 pub fn load_for_client(sources: Sources) -> Result<Loaded, SettingsError> {
     load_for(sources, |_| Ok(ClusterPlan::default()))
-}
-
-/// Checks settings that a program has made itself, for a node inside it. There is no file, and no variable or flag counts.
-///
-/// # Errors
-/// All that is wrong with them.
-pub fn check_given(mut settings: Settings, now: Timestamp) -> Result<Loaded, SettingsError> {
-    let mut report = Report { file: GIVEN.to_owned(), problems: Vec::new(), notices: Vec::new() };
-    let schema = lenient::schema(&Settings::default());
-    let origins = Layers::new(&schema, Value::Object(serde_json::Map::new())).origins;
-    let mut broken = check(&mut settings, now);
-    let cluster = settings.cluster.plan().map_err(|errors| broken.extend(errors)).ok();
-    for error in broken {
-        report.problem(&Origin::Default, &error);
-    }
-    let Some(cluster) = cluster.filter(|_| report.problems.is_empty()) else {
-        return Err(SettingsError::Invalid(report.problems));
-    };
-    let catalog = report.catalog(&settings, &origins)?;
-    let file = PathBuf::from(GIVEN);
-    Ok(Loaded { settings, origins, notices: report.notices, cluster, catalog, file, first_run: None })
 }
 
 fn load_for(
@@ -100,7 +74,14 @@ fn load_for(
     let Some(cluster) = cluster.filter(|_| report.problems.is_empty()) else {
         return Err(SettingsError::Invalid(report.problems));
     };
-    let catalog = report.catalog(&settings, &layers.origins)?;
+    let catalog = Catalog::from_objects(settings.frontends.clone(), settings.backends.clone());
+    let catalog = catalog.map_err(|violations| {
+        for violation in violations {
+            let error = ObjectError::new(violation.path(), violation.to_string());
+            report.problem(layers.origins.of(error.path()), &error);
+        }
+        SettingsError::Invalid(std::mem::take(&mut report.problems))
+    })?;
     let (notices, first_run) = (report.notices, contents.first_run);
     Ok(Loaded { settings, origins: layers.origins, notices, cluster, catalog, file: path, first_run })
 }
@@ -122,18 +103,6 @@ impl Report {
             other => other.to_string(),
         };
         self.problems.push(Problem { origin: origin.clone(), source_name, sentence: error.to_string() });
-    }
-
-    /// The objects, which have to fit each other.
-    fn catalog(&mut self, settings: &Settings, origins: &Origins) -> Result<Catalog, SettingsError> {
-        let catalog = Catalog::from_objects(settings.frontends.clone(), settings.backends.clone());
-        catalog.map_err(|violations| {
-            for violation in violations {
-                let error = ObjectError::new(violation.path(), violation.to_string());
-                self.problem(origins.of(error.path()), &error);
-            }
-            SettingsError::Invalid(std::mem::take(&mut self.problems))
-        })
     }
 
     /// The document of the file; an empty one without a file or with one that is no JSON.
