@@ -239,31 +239,6 @@ pub enum Precondition {
 // === Command ===
 
 impl Command {
-    /// Its kind, for logs.
-    pub fn label(&self) -> &'static str {
-        match self {
-            Self::Seed { .. } => "Seed",
-            Self::PutFrontend { .. } => "PutFrontend",
-            Self::PutBackend { .. } => "PutBackend",
-            Self::DeleteFrontend { .. } => "DeleteFrontend",
-            Self::DeleteBackend { .. } => "DeleteBackend",
-            Self::ReplaceCatalog { .. } => "ReplaceCatalog",
-            Self::Rollback { .. } => "Rollback",
-            Self::PutToken { .. } => "PutToken",
-            Self::DeleteToken { .. } => "DeleteToken",
-            Self::AllocateNode { .. } => "AllocateNode",
-            Self::RetireNode { .. } => "RetireNode",
-            Self::ClaimWork { .. } => "ClaimWork",
-            Self::RenewWork { .. } => "RenewWork",
-            Self::ReleaseWork { .. } => "ReleaseWork",
-            Self::RetryWorks { .. } => "RetryWorks",
-            Self::BeginRoll { .. } => "BeginRoll",
-            Self::AdvanceRoll { .. } => "AdvanceRoll",
-            Self::TellDrained { .. } => "TellDrained",
-            Self::Unknown(..) => "Unknown",
-        }
-    }
-
     /// The name of the command, for log lines.
     pub fn name(&self) -> &str {
         match self {

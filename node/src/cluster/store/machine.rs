@@ -57,7 +57,7 @@ impl Applying {
             EntryPayload::Normal(proposal) => {
                 self.bytes += proposal.text.len() as u64;
                 let envelope = Envelope::decode(&proposal.text);
-                let (revision, command) = (entry.log_id.index, envelope.command.label());
+                let (revision, command) = (entry.log_id.index, envelope.command.name());
                 tracing::debug!(target: QUERIES, revision, command, by = envelope.by, "command");
                 let (next, outcome) = self.state.apply(revision, &envelope);
                 match &outcome {
