@@ -37,6 +37,8 @@ LABEL ollamaflow.stage=build
 FROM dependencies AS build
 ARG PROFILE=release
 ARG JOBS=
+# What `ollamaflow_build_info` tells of the source.
+ARG OLLAMAFLOW_REVISION=
 COPY Cargo.toml Cargo.lock ./
 COPY protocol protocol
 COPY node node

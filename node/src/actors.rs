@@ -9,10 +9,12 @@ mod backend;
 mod bell;
 mod directory;
 mod frontend;
+mod mailbox;
 mod policy;
 mod supervisor;
 #[cfg(test)]
 mod tests;
+mod traffic;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,12 +26,13 @@ pub use self::backend::{
     BackendHandle, BackendView, Busy, HealthView, Outcome, Permit, ProbeSettings, RunnerNeed, check_tls,
     control_request,
 };
-pub use self::directory::Directory;
+pub use self::directory::{ActorKind, Directory};
 pub use self::frontend::{
     CandidateReport, ClientKey, ClientLimits, Decision, Denied, Exclusion, Explanation, FrontendHandle,
     FrontendView, Moment, NoCandidate, Pick, Query, SessionView, Sessions, Tried, Wish,
 };
 use self::supervisor::Supervisor;
+pub use self::traffic::{BackendTraffic, Distribution, End, Ends, FrontendTraffic, Gaps, RouteTraffic, Want};
 use crate::catalog::CatalogReader;
 
 /// How often a dead actor is looked for. A dead one costs no request: the views it published stay. Idle wake-ups cost
@@ -57,10 +60,10 @@ impl Actors {
         let directory = Arc::new(Directory::default());
         let (ready, first_views) = tokio::sync::oneshot::channel();
         let supervisor = SupervisorCell::default();
-        let (supervised, current) = (directory.clone(), supervisor.clone());
+        let (supervised, watched, current) = (directory.clone(), directory.clone(), supervisor.clone());
         arbiter.spawn_fn(move || {
             let start = move || Supervisor::new(supervised.clone(), catalog.clone(), probes.clone()).start();
-            actix::spawn(watch_over(start, current, ready));
+            actix::spawn(watch_over(start, watched, current, ready));
         });
         if first_views.await.is_err() {
             tracing::error!("the actor thread died at start; see the panic above");
@@ -88,6 +91,7 @@ impl Actors {
 /// Keeps a supervisor alive: `actix` does not restart an actor that panicked.
 async fn watch_over(
     start: impl Fn() -> Addr<Supervisor>,
+    directory: Arc<Directory>,
     current: SupervisorCell,
     ready: tokio::sync::oneshot::Sender<()>,
 ) {
@@ -103,6 +107,7 @@ async fn watch_over(
         let Some(supervisor) = current.load_full() else { return };
         if !supervisor.connected() {
             tracing::error!("the supervisor died; starting another one over the same actors");
+            directory.restarted(ActorKind::Supervisor);
             current.store(Some(Arc::new(start())));
         }
     }

@@ -52,7 +52,7 @@ pub use self::note::{Note, Received};
 pub use self::settings::{ClusterSettings, Link, Seed, Start, Timing};
 pub use self::start::StartError;
 pub use self::status::{MemberStatus, Role, Status};
-pub use self::store::StoreError;
+pub use self::store::{Marks, StoreError};
 
 use self::consensus::Leadership;
 use self::errand::{Done, Errand};
@@ -155,6 +155,11 @@ impl Cluster {
     /// The cluster as this node sees it.
     pub fn status(&self) -> Status {
         report::report(&self.0.node)
+    }
+
+    /// How far this node's log is agreed on, and how elections went here since the start; none while it has no place.
+    pub fn marks(&self) -> Option<&Marks> {
+        self.0.node.consensus().map(|consensus| &consensus.marks)
     }
 
     /// Calls of peers that were rejected since the start; none for a node without a cluster listener.

@@ -37,14 +37,14 @@ mod unread;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::body::{BoxBody, MessageBody as _};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse, fn_service};
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 use ollamaflow_protocol::proxies::TrustedProxies;
-use ollamaflow_protocol::route::{self, ClientProtocol, Route};
+use ollamaflow_protocol::route::{self, ClientProtocol, Kind, Route};
 
 use self::attempt::Attempts;
 use self::ingress::Admitted;
@@ -53,7 +53,7 @@ use self::refusal::Refusal;
 use self::tally::Counted;
 use self::trace::Trace;
 use self::translating::Translating;
-use crate::actors::{Directory, Moment};
+use crate::actors::{Directory, End, Moment};
 use crate::cluster::Cluster;
 use crate::listener::{Connection, Keeping};
 use crate::media::Fetcher;
@@ -72,7 +72,6 @@ pub(crate) use self::origin::client_key;
 pub(crate) use self::preview::{Outlook, Preview};
 pub(crate) use self::respond::finish;
 pub(crate) use self::routing::query;
-pub(crate) use self::tally::End;
 pub use self::tally::Tally;
 pub(crate) use self::unread::watch as watch_unread;
 
@@ -162,7 +161,8 @@ impl Gateway {
     /// Answers one request; every way out has the id and the CORS headers.
     async fn serve(&self, request: &HttpRequest, payload: Payload) -> HttpResponse<BoxBody> {
         let id = RequestId::random();
-        let account = Account::begin(&self.access, &id, request);
+        let started = Instant::now();
+        let account = Account::begin(&self.access, &id, request, started);
         let answer = Connection::answer(request);
         let (payload, unread) = unread::watch(request, payload);
         let mut trace = Trace::begin(account.as_ref());
@@ -175,7 +175,7 @@ impl Gateway {
                     account.admitted(&admitted);
                 }
                 journal::came(request, &admitted, &id);
-                let mut counted = Some(self.tally.begin(account.as_ref()));
+                let mut counted = Some(Counted::begin(&admitted, started, account.as_ref()));
                 // Pinned here, since a future that is passed on by value is copied, and held twice.
                 let outcome = {
                     let carrying =
@@ -234,21 +234,29 @@ impl Gateway {
     /// Where a request goes, by its head alone.
     fn direct(&self, request: &HttpRequest) -> Direction {
         if request.method() == actix_web::http::Method::OPTIONS {
+            self.tally.aside(true);
             return Direction::Aside(Ok(preflight(request)));
         }
-        Direction::Aside(match route::classify(request.method().as_str(), request.path()) {
+        let outcome = match route::classify(request.method().as_str(), request.path()) {
             Route::Proxy(operation) => {
-                match ingress::admit(&self.directory, &self.settings, request, operation) {
-                    Ok(admitted) => return Direction::Backend(admitted),
-                    Err(refusal) => Err(refusal),
-                }
+                return match ingress::admit(&self.directory, &self.settings, request, operation) {
+                    Ok(admitted) => Direction::Backend(admitted),
+                    Err(refusal) => {
+                        if matches!(refusal, Refusal::NoFrontend(_)) {
+                            self.tally.homeless(operation);
+                        }
+                        Direction::Aside(Err(refusal))
+                    }
+                };
             }
             Route::Root => Ok(statics::root(request)),
             Route::Favicon => Ok(statics::favicon()),
             Route::MethodNotAllowed { allow } => Err(Refusal::MethodNotAllowed { allow }),
             Route::DotSegment => Err(Refusal::DotSegment),
             Route::Admin | Route::NotFound => Err(Refusal::NotFound),
-        })
+        };
+        self.tally.aside(outcome.is_ok());
+        Direction::Aside(outcome)
     }
 
     /// An admitted request's way, top to bottom.
@@ -300,13 +308,20 @@ impl Gateway {
             id,
             translating: &translating,
         };
-        let answer = attempts.run(received.body, trace).await?;
+        let answer = attempts.run(received.body, trace, counted).await?;
         trace.answered_by(answer.backend.id());
         if let Some(client) = &client
             && answer.status.is_success()
         {
             let expiry = Duration::from_millis(config.sticky_session_expiration_ms.into());
             frontend.sessions().bind(client, answer.backend.id(), expiry, Moment::now());
+        }
+        if let Some(counted) = counted
+            && operation.kind() != Kind::Other
+            && answer.status.is_success()
+        {
+            let tokens = |model: Option<&str>| self.tally.models().of(model);
+            counted.of_model(frontend.known_model(&answer.backend.view(), &query, tokens));
         }
         Ok(respond::relay(request, admitted, answer, counted.take()))
     }

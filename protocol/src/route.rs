@@ -198,6 +198,35 @@ impl<'a> Segments<'a> {
 // === impl Operation ===
 
 impl Operation {
+    /// All of them, each at the place of its number: `Operation::ALL[operation as usize]`.
+    pub const ALL: [Self; 25] = [
+        Self::OllamaGenerate,
+        Self::OllamaChat,
+        Self::OllamaEmbed,
+        Self::OllamaEmbeddings,
+        Self::OllamaTags,
+        Self::OllamaPs,
+        Self::OllamaShow,
+        Self::OllamaPull,
+        Self::OllamaPush,
+        Self::OllamaCreate,
+        Self::OllamaCopy,
+        Self::OllamaDelete,
+        Self::OllamaBlob,
+        Self::OllamaVersion,
+        Self::OllamaOther,
+        Self::OpenAiChat,
+        Self::OpenAiCompletion,
+        Self::OpenAiEmbeddings,
+        Self::OpenAiModels,
+        Self::OpenAiModel,
+        Self::OpenAiResponses,
+        Self::AnthropicMessages,
+        Self::AnthropicCountTokens,
+        Self::OpenAiTranscription,
+        Self::OpenAiOther,
+    ];
+
     /// The API in which the client speaks.
     pub fn format(self) -> ApiFormat {
         match self {
@@ -406,6 +435,12 @@ fn decode(path: &str) -> Cow<'_, [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_operation_is_at_its_place_in_the_list_of_all() {
+        assert!(Operation::ALL.iter().enumerate().all(|(place, operation)| *operation as usize == place));
+        assert_eq!(Operation::OpenAiOther as usize + 1, Operation::ALL.len(), "the last one");
+    }
 
     #[test]
     fn every_documented_endpoint_is_recognised() {

@@ -22,7 +22,7 @@ mod tls;
 mod view;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use ollamaflow_protocol::object::Backend;
@@ -40,6 +40,7 @@ pub(super) use self::slots::Claimant;
 pub use self::slots::{Busy, Outcome, Permit};
 pub use self::tls::check_tls;
 pub use self::view::{BackendView, PinnedModels};
+use super::mailbox::{Letter, Takes};
 use crate::clock::now;
 
 /// How long a backend that has become healthy for the first time is held back until its models are known: before that, it
@@ -73,17 +74,11 @@ pub(super) struct BackendActor {
     held_back: Option<SpawnHandle>,
 }
 
-#[derive(Message)]
-#[rtype(result = "()")]
 pub(super) struct Configure(pub(super) Arc<Backend>);
 
-#[derive(Message)]
-#[rtype(result = "()")]
 pub(super) struct Retire;
 
 /// Something is not as it was published, or may not be.
-#[derive(Message)]
-#[rtype(result = "()")]
 pub(super) enum Look {
     /// The backend's list of models is wrong.
     AtModels,
@@ -94,8 +89,6 @@ pub(super) enum Look {
 }
 
 /// A request could not connect to the backend at this address.
-#[derive(Message)]
-#[rtype(result = "()")]
 pub(super) struct ConnectionFailed {
     pub(super) target: u64,
 }
@@ -130,11 +123,12 @@ impl BackendActor {
 
     fn probe(&mut self, ctx: &mut Context<Self>) {
         let view = self.handle.view();
-        let probing = self.prober.probe(&view.config);
+        let (probing, began) = (self.prober.probe(&view.config), Instant::now());
         let target = view.target_id();
         drop(view);
         let probing = probing.into_actor(self).map(move |result, actor, ctx| {
             actor.next_probe = None;
+            actor.handle.traffic().probe(result.is_ok(), began.elapsed());
             if actor.handle.view().target_id() == target {
                 let why = result.as_ref().err().map(ToString::to_string);
                 if let Some(why) = &why {
@@ -217,10 +211,19 @@ impl Actor for BackendActor {
     }
 }
 
-impl Handler<Configure> for BackendActor {
+impl<M: 'static> Handler<Letter<M>> for BackendActor
+where
+    Self: Takes<M>,
+{
     type Result = ();
 
-    fn handle(&mut self, Configure(config): Configure, ctx: &mut Context<Self>) {
+    fn handle(&mut self, letter: Letter<M>, ctx: &mut Context<Self>) {
+        self.take(letter.open(), ctx);
+    }
+}
+
+impl Takes<Configure> for BackendActor {
+    fn take(&mut self, Configure(config): Configure, ctx: &mut Context<Self>) {
         if config == self.config {
             return;
         }
@@ -248,20 +251,16 @@ impl Handler<Configure> for BackendActor {
     }
 }
 
-impl Handler<ConnectionFailed> for BackendActor {
-    type Result = ();
-
-    fn handle(&mut self, ConnectionFailed { target }: ConnectionFailed, ctx: &mut Context<Self>) {
+impl Takes<ConnectionFailed> for BackendActor {
+    fn take(&mut self, ConnectionFailed { target }: ConnectionFailed, ctx: &mut Context<Self>) {
         if self.config.active && self.handle.view().target_id() == Some(target) {
             self.record(false, None, ctx);
         }
     }
 }
 
-impl Handler<Look> for BackendActor {
-    type Result = ();
-
-    fn handle(&mut self, look: Look, ctx: &mut Context<Self>) {
+impl Takes<Look> for BackendActor {
+    fn take(&mut self, look: Look, ctx: &mut Context<Self>) {
         match look {
             Look::AtModels => self.doubt_models(ctx),
             Look::IntoMemory => self.look_into_memory(ctx),
@@ -270,10 +269,8 @@ impl Handler<Look> for BackendActor {
     }
 }
 
-impl Handler<Retire> for BackendActor {
-    type Result = ();
-
-    fn handle(&mut self, _: Retire, ctx: &mut Context<Self>) {
+impl Takes<Retire> for BackendActor {
+    fn take(&mut self, _: Retire, ctx: &mut Context<Self>) {
         ctx.stop();
     }
 }

@@ -6,15 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix::prelude::*;
 
+use super::mailbox::{Letter, Waiting};
+
 /// Tells the actor behind a bell that it was rung, once for any number of rings since it last listened.
-#[derive(Message)]
-#[rtype(result = "()")]
 pub(super) struct Rung;
 
 /// The bell of one queue. Ringing never blocks, and leaves at most one message.
 pub(super) struct Bell {
     rung: AtomicBool,
-    queue: Recipient<Rung>,
+    queue: Recipient<Letter<Rung>>,
+    waiting: Waiting,
 }
 
 /// The bells of the queues that wait for a slot of one backend.
@@ -27,15 +28,15 @@ pub(super) struct Bells {
 // === impl Bell ===
 
 impl Bell {
-    pub(super) fn new(queue: Recipient<Rung>) -> Arc<Self> {
-        Arc::new(Self { rung: AtomicBool::new(false), queue })
+    pub(super) fn new(queue: Recipient<Letter<Rung>>, waiting: &Waiting) -> Arc<Self> {
+        Arc::new(Self { rung: AtomicBool::new(false), queue, waiting: waiting.clone() })
     }
 
     /// Rings; whether it did not ring already.
     pub(super) fn ring(&self) -> bool {
         let is_new = !self.rung.swap(true, Ordering::SeqCst);
         if is_new {
-            self.queue.do_send(Rung);
+            self.queue.do_send(Letter::new(Rung, &self.waiting));
         }
         is_new
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::{ArcSwap, Guard};
 use ollamaflow_protocol::catalog::Catalog;
@@ -15,7 +16,19 @@ use super::frontend::FrontendHandle;
 #[derive(Debug, Default)]
 pub struct Directory {
     current: ArcSwap<Entries>,
+    restarts: [AtomicU64; ActorKind::ALL.len()],
     capabilities: Arc<KnownCapabilities>,
+}
+
+/// What an actor does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActorKind {
+    /// Sees to all others.
+    Supervisor,
+    /// Sees to a frontend's queue.
+    Frontend,
+    /// Probes a backend.
+    Backend,
 }
 
 /// One consistent set of handles.
@@ -24,6 +37,22 @@ pub(super) struct Entries {
     pub(super) hosts: HostIndex<Arc<FrontendHandle>>,
     pub(super) frontends: BTreeMap<FrontendId, Arc<FrontendHandle>>,
     pub(super) backends: BTreeMap<BackendId, Arc<BackendHandle>>,
+}
+
+// === impl ActorKind ===
+
+impl ActorKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Supervisor, Self::Frontend, Self::Backend];
+
+    /// The value of the metrics' label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Supervisor => "supervisor",
+            Self::Frontend => "frontend",
+            Self::Backend => "backend",
+        }
+    }
 }
 
 // === impl Directory ===
@@ -52,6 +81,15 @@ impl Directory {
     /// One backend's handle.
     pub fn backend(&self, id: &BackendId) -> Option<Arc<BackendHandle>> {
         self.current.load().backends.get(id).cloned()
+    }
+
+    /// How often actors of this kind had died and were replaced.
+    pub fn restarts(&self, kind: ActorKind) -> u64 {
+        self.restarts[kind as usize].load(Ordering::Relaxed)
+    }
+
+    pub(super) fn restarted(&self, kind: ActorKind) {
+        self.restarts[kind as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Whether all of `catalog` is in here, and the probes have found out about every backend of it that takes part.

@@ -39,13 +39,16 @@ pub use self::survey::Exclusion;
 pub use self::tried::Tried;
 use super::backend::{BackendHandle, BackendView, PinnedModels, RunnerNeed};
 use super::bell::Bell;
+use super::mailbox::{Letter, Mailbox, Takes, Waiting};
+use super::traffic::{FrontendTraffic, RouteTraffic};
 
 /// One frontend as other parts hold it: its published view, and a way to reach its actor.
 #[derive(Debug)]
 pub struct FrontendHandle {
     id: FrontendId,
     view: ArcSwap<FrontendView>,
-    actor: ArcSwapOption<Addr<FrontendActor>>,
+    actor: ArcSwapOption<Mailbox<FrontendActor>>,
+    waiting: Waiting,
     sessions: Sessions,
     clients: ClientLimits,
     /// Requests in the queue.
@@ -54,6 +57,7 @@ pub struct FrontendHandle {
     joining: Arc<AtomicU32>,
     budget: RetryBudget,
     embedding_times: P95,
+    traffic: FrontendTraffic,
 }
 
 /// The routing table of a frontend at one moment.
@@ -73,6 +77,8 @@ pub struct FrontendView {
 pub(super) struct Member {
     pub(super) backend: Arc<BackendHandle>,
     pub(super) turn: Arc<Turn>,
+    /// What the frontend's requests leave behind there.
+    pub(super) traffic: Arc<RouteTraffic>,
 }
 
 /// The actor. Only requests that have to wait for a backend anyway wait for it.
@@ -82,18 +88,15 @@ pub(super) struct FrontendActor {
     /// There once the actor has an address.
     bell: Option<Arc<Bell>>,
     turns: Arc<Turns>,
-    rotation: HashMap<BackendId, Arc<Turn>>,
+    /// The backends of the published table.
+    rotation: HashMap<BackendId, Member>,
 }
 
-#[derive(Message)]
-#[rtype(result = "()")]
 struct Configure {
     config: Arc<Frontend>,
     members: Vec<Arc<BackendHandle>>,
 }
 
-#[derive(Message)]
-#[rtype(result = "()")]
 struct Retire;
 
 // === impl FrontendHandle ===
@@ -102,17 +105,19 @@ impl FrontendHandle {
     /// A handle whose view is complete from the start, so that no request meets an empty table.
     pub(super) fn new(config: &Arc<Frontend>, members: &[Arc<BackendHandle>]) -> Arc<Self> {
         let turns = Arc::<Turns>::default();
-        let members = members.iter().map(|backend| Member::new(backend.clone(), Arc::default())).collect();
+        let members = members.iter().cloned().map(Member::new).collect();
         Arc::new(Self {
             id: config.identifier.clone(),
             view: ArcSwap::from_pointee(FrontendView::new(config.clone(), members, turns)),
             actor: ArcSwapOption::empty(),
+            waiting: Waiting::default(),
             sessions: Sessions::default(),
             clients: ClientLimits::default(),
             queued: AtomicU32::new(0),
             joining: Arc::default(),
             budget: RetryBudget::default(),
             embedding_times: P95::default(),
+            traffic: FrontendTraffic::new(),
         })
     }
 
@@ -124,6 +129,16 @@ impl FrontendHandle {
     /// The current routing table.
     pub fn view(&self) -> Guard<Arc<FrontendView>> {
         self.view.load()
+    }
+
+    /// What requests have left behind.
+    pub fn traffic(&self) -> &FrontendTraffic {
+        &self.traffic
+    }
+
+    /// Messages that its actor has not taken yet.
+    pub fn mail(&self) -> u32 {
+        self.waiting.count()
     }
 
     /// Which backend each client is bound to.
@@ -160,6 +175,18 @@ impl FrontendHandle {
         survey::model(&frontend, view, query).and_then(|model| view.has_model(model))
     }
 
+    /// The canonical name of the model that the request asks this backend for, if the backend is known to have it.
+    pub fn known_model<T>(
+        &self,
+        view: &BackendView,
+        query: &Query,
+        told: impl FnOnce(Option<&str>) -> T,
+    ) -> T {
+        let frontend = self.view();
+        let model = survey::model(&frontend, view, query);
+        told(model.filter(|model| view.has_model(model) == Some(true)))
+    }
+
     /// A request has come: retries are paid from a share of these.
     pub fn request_came(&self, config: &Frontend) {
         self.budget.deposit(config.retry_budget_percent);
@@ -183,22 +210,22 @@ impl FrontendHandle {
     /// Makes the actor panic, for tests of what happens then.
     #[cfg(test)]
     pub(super) fn tell_crash(&self) {
-        self.actor.load_full().unwrap().do_send(super::tests::Crash);
+        self.actor.load_full().unwrap().tell(super::tests::Crash);
     }
 
     pub(super) fn is_alive(&self) -> bool {
-        self.actor.load().as_ref().is_some_and(|actor| actor.connected())
+        self.actor.load().as_ref().is_some_and(|actor| actor.is_open())
     }
 
     pub(super) fn configure(&self, config: Arc<Frontend>, members: Vec<Arc<BackendHandle>>) {
         if let Some(actor) = &*self.actor.load() {
-            actor.do_send(Configure { config, members });
+            actor.tell(Configure { config, members });
         }
     }
 
     pub(super) fn retire(&self) {
         if let Some(actor) = self.actor.swap(None) {
-            actor.do_send(Retire);
+            actor.tell(Retire);
         }
     }
 }
@@ -215,6 +242,17 @@ impl FrontendView {
     /// Its backends with their current views, in configured order.
     pub fn backends(&self) -> impl Iterator<Item = (&Arc<BackendHandle>, Guard<Arc<BackendView>>)> {
         self.members.iter().map(|member| (&member.backend, member.backend.view()))
+    }
+
+    /// What its requests leave behind at this backend; none if that is none of its backends any more.
+    pub fn route_to(&self, backend: &Arc<BackendHandle>) -> Option<&Arc<RouteTraffic>> {
+        let member = self.members.iter().find(|member| Arc::ptr_eq(&member.backend, backend));
+        member.map(|member| &member.traffic)
+    }
+
+    /// What its requests have left behind at each of its backends.
+    pub fn routes(&self) -> impl Iterator<Item = &Arc<RouteTraffic>> {
+        self.members.iter().map(|member| &member.traffic)
     }
 
     /// How many backends it has.
@@ -240,8 +278,9 @@ impl FrontendView {
 // === impl Member ===
 
 impl Member {
-    fn new(backend: Arc<BackendHandle>, turn: Arc<Turn>) -> Self {
-        Self { backend, turn }
+    fn new(backend: Arc<BackendHandle>) -> Self {
+        let traffic = RouteTraffic::new(backend.clone());
+        Self { backend, turn: Arc::default(), traffic }
     }
 }
 
@@ -255,12 +294,11 @@ impl FrontendActor {
         members: Vec<Arc<BackendHandle>>,
     ) {
         let view = handle.view.load_full();
-        let rotation =
-            view.members.iter().map(|member| (member.backend.id().clone(), member.turn.clone())).collect();
+        let rotation = by_id(&view.members);
         let turns = view.turns.clone();
         let mut actor = Self { handle: handle.clone(), queue: Queue::default(), bell: None, turns, rotation };
         actor.publish(config, members);
-        handle.actor.store(Some(Arc::new(Actor::start(actor))));
+        handle.actor.store(Some(Arc::new(Mailbox::new(Actor::start(actor), &handle.waiting))));
     }
 
     /// Publishes a table; a backend that stays keeps its place in the rotation.
@@ -268,12 +306,14 @@ impl FrontendActor {
         let members: Vec<Member> = members
             .into_iter()
             .map(|backend| {
-                let turn = self.rotation.get(backend.id()).cloned().unwrap_or_default();
-                Member::new(backend, turn)
+                let known = self.rotation.get(backend.id()).cloned();
+                // One that was removed and made again is another.
+                known
+                    .filter(|known| Arc::ptr_eq(&known.backend, &backend))
+                    .unwrap_or_else(|| Member::new(backend))
             })
             .collect();
-        self.rotation =
-            members.iter().map(|member| (member.backend.id().clone(), member.turn.clone())).collect();
+        self.rotation = by_id(&members);
         let is_sticky = config.use_sticky_sessions;
         let view = FrontendView::new(config, members, self.turns.clone());
         self.handle.view.store(Arc::new(view));
@@ -285,7 +325,7 @@ impl Actor for FrontendActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        self.bell = Some(Bell::new(ctx.address().recipient()));
+        self.bell = Some(Bell::new(ctx.address().recipient(), &self.handle.waiting));
     }
 }
 
@@ -296,6 +336,10 @@ impl Drop for FrontendActor {
             self.queue.close(bell);
         }
     }
+}
+
+fn by_id(members: &[Member]) -> HashMap<BackendId, Member> {
+    members.iter().map(|member| (member.backend.id().clone(), member.clone())).collect()
 }
 
 /// The runner options with which a backend would be asked: the client's, under the pins of frontend and backend.
@@ -309,19 +353,26 @@ fn runner(frontend: &FrontendView, backend: &BackendView, query: &Query) -> Runn
     if pins.iter().all(|pins| pins.is_empty()) { query.runner } else { query.runner.overlaid(&pins) }
 }
 
-impl Handler<Configure> for FrontendActor {
+impl<M: 'static> Handler<Letter<M>> for FrontendActor
+where
+    Self: Takes<M>,
+{
     type Result = ();
 
-    fn handle(&mut self, Configure { config, members }: Configure, ctx: &mut Context<Self>) {
+    fn handle(&mut self, letter: Letter<M>, ctx: &mut Context<Self>) {
+        self.take(letter.open(), ctx);
+    }
+}
+
+impl Takes<Configure> for FrontendActor {
+    fn take(&mut self, Configure { config, members }: Configure, ctx: &mut Context<Self>) {
         self.publish(config, members);
         self.serve_queue(ctx);
     }
 }
 
-impl Handler<Retire> for FrontendActor {
-    type Result = ();
-
-    fn handle(&mut self, _: Retire, ctx: &mut Context<Self>) {
+impl Takes<Retire> for FrontendActor {
+    fn take(&mut self, _: Retire, ctx: &mut Context<Self>) {
         ctx.stop();
     }
 }

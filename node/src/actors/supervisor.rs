@@ -14,7 +14,7 @@ use ollamaflow_protocol::object::Frontend;
 
 use super::WATCHDOG_INTERVAL;
 use super::backend::{BackendActor, BackendHandle, ProbeSettings};
-use super::directory::{Directory, Entries};
+use super::directory::{ActorKind, Directory, Entries};
 use super::frontend::{FrontendActor, FrontendHandle};
 use crate::catalog::CatalogReader;
 
@@ -96,6 +96,7 @@ impl Supervisor {
         for (id, handle) in &running.backends {
             if !handle.is_alive() {
                 tracing::error!(backend = %id, "backend actor died; restarting it");
+                self.directory.restarted(ActorKind::Backend);
                 BackendActor::start(handle, self.probes.clone());
                 // A change may have been lost with the dead actor.
                 if let Some(backend) = catalog.backends.get(id) {
@@ -108,6 +109,7 @@ impl Supervisor {
                 && !handle.is_alive()
             {
                 tracing::error!(frontend = %id, "frontend actor died; restarting it");
+                self.directory.restarted(ActorKind::Frontend);
                 let members =
                     frontend.backends.iter().filter_map(|id| running.backends.get(id).cloned()).collect();
                 FrontendActor::start(handle, frontend.clone(), members);

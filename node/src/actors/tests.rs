@@ -12,8 +12,9 @@ use ollamaflow_protocol::object::{Backend, Frontend};
 
 use super::backend::BackendActor;
 use super::frontend::FrontendActor;
+use super::mailbox::Takes;
 use super::supervisor::Supervisor;
-use super::{Actors, BackendHandle, Directory, ProbeSettings};
+use super::{ActorKind, Actors, BackendHandle, Directory, ProbeSettings};
 use crate::catalog::CatalogPublisher;
 
 /// Makes an actor panic.
@@ -21,19 +22,25 @@ use crate::catalog::CatalogPublisher;
 #[rtype(result = "()")]
 pub(super) struct Crash;
 
-macro_rules! crashes {
-    ($($actor:ty),*) => {$(
-        impl Handler<Crash> for $actor {
-            type Result = ();
+impl Handler<Crash> for Supervisor {
+    type Result = ();
 
-            fn handle(&mut self, _: Crash, _: &mut Context<Self>) {
-                panic!("crash on request");
-            }
-        }
-    )*};
+    fn handle(&mut self, _: Crash, _: &mut Context<Self>) {
+        panic!("crash on request");
+    }
 }
 
-crashes!(BackendActor, FrontendActor, Supervisor);
+impl Takes<Crash> for BackendActor {
+    fn take(&mut self, _: Crash, _: &mut Context<Self>) {
+        panic!("crash on request");
+    }
+}
+
+impl Takes<Crash> for FrontendActor {
+    fn take(&mut self, _: Crash, _: &mut Context<Self>) {
+        panic!("crash on request");
+    }
+}
 
 fn probes() -> ProbeSettings {
     ProbeSettings {
@@ -100,6 +107,7 @@ async fn crashed_actors_are_replaced_and_their_published_state_and_counts_live_o
     until("the backend actor is back", || handle.is_alive()).await;
     until("it has caught up with the change", || handle.view().config.port == 1).await;
     assert_eq!(handle.in_flight(), 1);
+    assert_eq!(directory.restarts(ActorKind::Backend), 1);
     drop(permit);
     assert_eq!(handle.in_flight(), 0);
 
@@ -108,6 +116,8 @@ async fn crashed_actors_are_replaced_and_their_published_state_and_counts_live_o
     until("the frontend actor is dead", || !frontend.is_alive()).await;
     assert_eq!(frontend.view().backends().count(), 1, "requests still find the table");
     until("the frontend actor is back", || frontend.is_alive()).await;
+    until("its messages were taken", || frontend.mail() + handle.mail() == 0).await;
+    assert_eq!(ActorKind::ALL.map(|kind| directory.restarts(kind)), [0, 1, 1]);
     actors.stop();
 }
 
@@ -125,6 +135,7 @@ async fn a_crashed_supervisor_is_replaced_and_its_successor_adopts_the_actors() 
     publisher.publish(catalog(&[("b", port), ("c", port)]));
     until("the successor applies changes", || backend(&directory, "c").is_some()).await;
     let same = backend(&directory, "b").unwrap();
+    assert_eq!(ActorKind::ALL.map(|kind| directory.restarts(kind)), [1, 0, 0]);
     assert!(Arc::ptr_eq(&same, &handle), "running backends are adopted, not made anew");
     assert_eq!(same.view().health, before);
     actors.stop();

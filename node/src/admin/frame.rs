@@ -1,6 +1,7 @@
 //! What every answer of the admin API and of the probes has, refusals included; and the answer to preflights.
 
 use std::rc::Rc;
+use std::time::Instant;
 
 use actix_web::HttpMessage as _;
 use actix_web::body::MessageBody;
@@ -61,7 +62,8 @@ fn account(request: &ServiceRequest, id: &RequestId) -> Option<Rc<Account>> {
     if !request.path().starts_with(PREFIX) {
         return None;
     }
-    let account = Account::begin(&Rc::new(state.logs.access().clone()), id, request.request())?;
+    let account =
+        Account::begin(&Rc::new(state.logs.access().clone()), id, request.request(), Instant::now())?;
     account.administers(request.request());
     Some(account)
 }

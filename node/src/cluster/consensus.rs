@@ -12,7 +12,7 @@ use openraft::{ChangeMembers, Config, Raft, RaftMetrics, SnapshotPolicy};
 use super::error::ClusterError;
 use super::network::Network;
 use super::settings::Timing;
-use super::store::{RaftParts, StateReader};
+use super::store::{Marks, RaftParts, StateReader};
 use super::types::{Member, Proposal, TypeConfig};
 
 /// Longest wait for a quorum to confirm a write. Flushes of a busy disk take tenths of a second.
@@ -48,6 +48,7 @@ pub(super) struct Consensus {
     pub(super) cluster: ClusterId,
     pub(super) id: NodeId,
     pub(super) state: StateReader,
+    pub(super) marks: Marks,
     raft: Raft<TypeConfig>,
     /// After so long without a quorum's answer a leader stops taking writes.
     quorum_patience: Duration,
@@ -76,9 +77,10 @@ impl Consensus {
         timing: Timing,
     ) -> Result<Self, ClusterError> {
         let config = config(&cluster, timing).map_err(|e| failed(&e))?;
-        let RaftParts { log, machine, state, .. } = parts;
+        let RaftParts { log, machine, state, marks, .. } = parts;
+        marks.belong_to(id);
         let raft = Raft::new(id, Arc::new(config), network, log, machine).await.map_err(|e| failed(&e))?;
-        Ok(Self { cluster, id, state, raft, quorum_patience: 2 * timing.election_max })
+        Ok(Self { cluster, id, state, marks, raft, quorum_patience: 2 * timing.election_max })
     }
 
     /// The engine itself, for calls of the peers.

@@ -18,6 +18,7 @@ mod load;
 mod log;
 mod machine;
 mod marker;
+mod marks;
 mod reader;
 mod snapshot;
 mod state;
@@ -42,6 +43,7 @@ pub use self::health::Health;
 pub use self::identity::{Claim, Identity};
 pub use self::log::LogStore;
 pub use self::machine::StateMachine;
+pub use self::marks::Marks;
 pub use self::state::{AppliedState, StateReader};
 
 #[cfg(test)]
@@ -65,6 +67,8 @@ pub struct RaftParts {
     pub machine: StateMachine,
     /// The state that was applied; complete up to the last entry that is known to be agreed on.
     pub state: StateReader,
+    /// How far the log is agreed on, and how elections went.
+    pub marks: Marks,
     /// Whether the store works. After a failure nothing is written or confirmed any more.
     pub health: watch::Receiver<Health>,
 }
@@ -112,6 +116,8 @@ impl Store {
         let reader = EntryReader::new(Arc::clone(&database), alarm.clone(), loaded.purged);
         let writer = Writer::start(database, alarm, reader.purged(), loaded.snapshot, state.clone())?;
         let machine = StateMachine::new(reader.clone(), writer.clone(), state.clone(), last_applied);
-        Ok(RaftParts { log: LogStore::new(reader, writer), machine, state, health })
+        let marks = Marks::default();
+        let log = LogStore::new(reader, writer, marks.clone());
+        Ok(RaftParts { log, machine, state, marks, health })
     }
 }

@@ -22,8 +22,8 @@ use super::identity::RequestId;
 use super::ingress::Admitted;
 use super::journal::Heard;
 use super::origin::Origin;
-use super::tally::End;
 use super::trace::Trace;
+use crate::actors::End;
 use crate::telemetry::{AccessLog, Line};
 
 /// One request. Belongs to one thread.
@@ -62,8 +62,13 @@ pub(crate) struct Accounted<B> {
 // === impl Account ===
 
 impl Account {
-    /// The account of a request that has just come; none if nobody wants to know.
-    pub(crate) fn begin(log: &Rc<AccessLog>, id: &RequestId, request: &HttpRequest) -> Option<Rc<Self>> {
+    /// The account of a request that came at `started`; none if nobody wants to know.
+    pub(crate) fn begin(
+        log: &Rc<AccessLog>,
+        id: &RequestId,
+        request: &HttpRequest,
+        started: Instant,
+    ) -> Option<Rc<Self>> {
         if !log.is_on() {
             return None;
         }
@@ -73,7 +78,7 @@ impl Account {
         line.text("path", request.path());
         Some(Rc::new(Self {
             log: log.clone(),
-            started: Instant::now(),
+            started,
             line: RefCell::new(line),
             status: Cell::new(None),
             end: Cell::new(None),

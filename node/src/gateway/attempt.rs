@@ -22,6 +22,7 @@ use super::ingress::Admitted;
 use super::intake::Intake;
 use super::refusal::Refusal;
 use super::resume;
+use super::tally::Counted;
 use super::trace::Trace;
 use super::translating::Translating;
 use crate::actors::{Denied, Pick, Query, Tried};
@@ -53,7 +54,12 @@ impl Attempts<'_> {
     }
 
     /// Tries backends, each at most once, until one answers or no further attempt is allowed.
-    pub(super) async fn run(self, mut body: Intake, trace: &mut Trace) -> Result<Answer, Refusal> {
+    pub(super) async fn run(
+        self,
+        mut body: Intake,
+        trace: &mut Trace,
+        counted: &mut Option<Counted>,
+    ) -> Result<Answer, Refusal> {
         let frontend = &self.admitted.frontend;
         let config = &self.admitted.config;
         frontend.request_came(config);
@@ -62,10 +68,12 @@ impl Attempts<'_> {
         let mut tried = Tried::new();
         let mut failures = Shelf::default();
         let mut unsaid = None;
+        let mut retry = false;
         loop {
             let pick = match frontend.acquire(self.query, &tried, &mut trace.queued).await {
                 Ok(pick) => pick,
                 Err(denied) => {
+                    frontend.traffic().deny(denied.want());
                     return given(&mut failures).unwrap_or_else(|| match unsaid {
                         // Nobody else is there who might be told.
                         Some(refusal) if matches!(denied, Denied::Nobody(_)) => Err(refusal),
@@ -74,6 +82,12 @@ impl Attempts<'_> {
                 }
             };
             trace.attempt(pick.decision);
+            if std::mem::take(&mut retry) {
+                frontend.traffic().retry();
+            }
+            if let Some(counted) = counted {
+                counted.goes_to(pick.permit.backend());
+            }
             tried.push(Arc::clone(pick.permit.backend()));
             let attempted = match &mut body {
                 Intake::Kept(bytes) if config.hedge_embeddings && operation.kind() == Kind::Embeddings => {
@@ -86,6 +100,10 @@ impl Attempts<'_> {
             };
             let failure = match attempted {
                 Attempted::Answered(mut answer) => {
+                    // Of two that were asked at once, it may be the other one.
+                    if let Some(counted) = counted {
+                        counted.goes_to(&answer.backend);
+                    }
                     if answer.status.is_success() {
                         failures.settle();
                         answer.resumable = resume::begin(self, &body, &answer, &tried, trace);
@@ -114,6 +132,7 @@ impl Attempts<'_> {
                 && trace.attempts() < config.max_attempts
                 && body.can_be_sent_again()
                 && frontend.may_retry(config, Instant::now());
+            retry = another;
             if !another && let Some(given) = given(&mut failures) {
                 return given;
             }

@@ -36,6 +36,19 @@ pub(super) fn admit(
         .frontend_for(host)
         .ok_or_else(|| Refusal::NoFrontend(host.unwrap_or_default().to_owned()))?;
     let config = frontend.view().config.clone();
+    let origin = by_rules(&frontend, &config, settings, request, operation);
+    let origin = origin.inspect_err(|_| frontend.traffic().refuse(operation))?;
+    Ok(Admitted { operation, frontend, config, origin })
+}
+
+/// The rules of one frontend; who sent a request that keeps them.
+fn by_rules(
+    frontend: &FrontendHandle,
+    config: &Frontend,
+    settings: &GatewaySettings,
+    request: &HttpRequest,
+    operation: Operation,
+) -> Result<Origin, Refusal> {
     if config.block_http10 && request.version() < Version::HTTP_11 {
         return Err(Refusal::HttpVersion);
     }
@@ -52,7 +65,7 @@ pub(super) fn admit(
         let taken = frontend.clients().try_take(origin.address, config.rate_limit_per_client, Instant::now());
         taken.map_err(|retry_after| Refusal::ClientTooFast { retry_after })?;
     }
-    Ok(Admitted { operation, frontend, config, origin })
+    Ok(origin)
 }
 
 /// The host that the client names: of an absolute request target, else of the `Host` header (RFC 9112 3.2.2).

@@ -53,9 +53,10 @@ use super::intake::{self, Intake};
 use super::journal;
 use super::refusal::Refusal;
 use super::respond;
-use super::tally::{Counted, End};
+use super::tally::Counted;
 use super::trace::Trace;
 use crate::actors::Decision;
+use crate::actors::End;
 
 const BACKENDS: HeaderName = HeaderName::from_static(names::BACKENDS);
 const UNRECORDED: HeaderName = HeaderName::from_static(names::UNRECORDED);

@@ -10,6 +10,7 @@ mod polling;
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use actix_web::body::BodySize;
 use bytes::Bytes;
@@ -23,8 +24,8 @@ use self::idle::Idle;
 use super::answer::{AnswerBody, Held, Live as Arriving};
 use super::closing::{self, Place};
 use super::resume::{Resumable, Resumed, Resuming};
-use super::tally::{Counted, End};
-use crate::actors::{Outcome, Permit};
+use super::tally::Counted;
+use crate::actors::{End, Gaps, Outcome, Permit};
 use crate::clock;
 use crate::upstream::{BodyError, BodyKind, ResponseBody};
 
@@ -54,6 +55,8 @@ pub(super) struct Relay {
     /// client gets, behind all others.
     echo: Option<Box<Echo>>,
     ending: Ending,
+    /// Whether it is text as it is made, so that pauses are counted.
+    is_generation: bool,
     /// The last piece of a watched stream, which has the words of an error that ends it.
     last: Bytes,
     /// Why the connection is to be cut at the next poll.
@@ -78,6 +81,8 @@ struct Live {
     body: ResponseBody,
     permit: Permit,
     idle: Option<Idle>,
+    /// Present where each piece is some tokens.
+    gaps: Option<Gaps>,
 }
 
 /// What a poll gives, if anything; else it goes on.
@@ -95,7 +100,12 @@ pub(super) struct Ending {
 // === impl Relay ===
 
 impl Relay {
-    pub(super) fn new(answer: AnswerBody, streaming: Streaming, ending: Ending) -> Self {
+    pub(super) fn new(
+        answer: AnswerBody,
+        streaming: Streaming,
+        ending: Ending,
+        (now, is_generation): (Instant, bool),
+    ) -> Self {
         let Streaming { format, bill, translation, echo, resumable } = streaming;
         let watch = format.map(StreamWatch::new);
         let (resuming, cut, place) = (None, None, Place::default());
@@ -114,6 +124,7 @@ impl Relay {
             translation,
             echo,
             ending,
+            is_generation,
             last,
             cut,
             place,
@@ -127,7 +138,7 @@ impl Relay {
                     BodyKind::Sized(length) => BodySize::Sized(length),
                     BodyKind::Chunked | BodyKind::UntilClose => BodySize::Stream,
                 };
-                relay.take(arriving);
+                relay.take(arriving, now);
                 if relay.size.is_eof() {
                     relay.close(Outcome::Complete);
                 }
@@ -142,11 +153,12 @@ impl Relay {
     }
 
     /// This is what comes next.
-    fn take(&mut self, Arriving { mut held, rest, permit, idle }: Arriving) {
+    fn take(&mut self, Arriving { mut held, rest, permit, idle }: Arriving, now: Instant) {
         held.reverse();
         self.held = held;
-        let idle = idle.map(Idle::new);
-        self.live = Some(Live { body: rest, permit, idle });
+        let idle = idle.map(|limit| Idle::new(limit, now));
+        let gaps = self.is_generation.then(|| Gaps::since(now, permit.backend()));
+        self.live = Some(Live { body: rest, permit, idle, gaps });
     }
 
     /// A piece of the answer; returns what of it the client gets now.
@@ -264,10 +276,10 @@ impl Relay {
         let Resumed { resumable, next, why, rest } = resumed;
         let Some(next) = next else { return Some(self.fail(why, rest, cx)) };
         self.resumable = Some(resumable);
-        if let Some(counted) = &self.ending.counted {
-            counted.resumed(next.permit.backend().id());
+        if let Some(counted) = &mut self.ending.counted {
+            counted.resumed(next.permit.backend());
         }
-        self.take(next);
+        self.take(next, Instant::now());
         None
     }
 

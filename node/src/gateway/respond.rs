@@ -1,11 +1,14 @@
 //! The response head: the backend's status and end-to-end headers, and what this node adds.
 
+use std::time::Instant;
+
 use actix_web::body::{BoxBody, MessageBody as _};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, Version};
 use actix_web::{HttpRequest, HttpResponse};
 use ollamaflow_protocol::header as names;
 use ollamaflow_protocol::id::BackendId;
+use ollamaflow_protocol::route::Kind;
 
 use super::answer::{Answer, AnswerBody};
 use super::cors;
@@ -13,7 +16,8 @@ use super::hop::Hop;
 use super::identity::RequestId;
 use super::ingress::Admitted;
 use super::relay::{Ending, Relay, Streaming};
-use super::tally::{Counted, End};
+use super::tally::Counted;
+use crate::actors::End;
 
 /// By which Anthropic's API names a request, and its SDKs in what they return and raise.
 const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
@@ -71,7 +75,14 @@ pub(super) fn relay(
     let streaming =
         Streaming { format: answer.format, bill, translation: answer.translation, echo, resumable };
     let usage = is_told.then_some(answer.usage);
-    let relay = Relay::new(answer.body, streaming, Ending { counted, whole, usage });
+    let now = Instant::now();
+    let is_generation = answer.format.is_some()
+        && answer.status.is_success()
+        && admitted.operation.kind() == Kind::Completions;
+    if is_generation && let Some(counted) = &counted {
+        counted.first_token(now);
+    }
+    let relay = Relay::new(answer.body, streaming, Ending { counted, whole, usage }, (now, is_generation));
     match length {
         Some(length) if request.method() == Method::HEAD => response.set_body(HeadOnly { length }.boxed()),
         _ => response.set_body(relay.boxed()),

@@ -1,88 +1,86 @@
-//! How many requests ended how: each one that was let in is counted once.
+//! How many requests ended how, and what they cost: each one is counted once.
+//!
+//! What belongs to a frontend or a backend is counted in its handle; here is the rest, and the count of one request.
+
+mod models;
 
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
-use ollamaflow_protocol::id::BackendId;
+use ollamaflow_protocol::route::Operation;
 use ollamaflow_protocol::wire::Usage;
 
+pub use self::models::{ModelTokens, Models};
 use super::account::Account;
+use super::ingress::Admitted;
+use crate::actors::{BackendHandle, End, Ends, FrontendHandle, RouteTraffic};
 
-/// Tokens that a request may have cost at most. A backend that tells of more counts wrongly, and the totals must not wrap.
-const MOST_TOKENS: u64 = u32::MAX as u64;
-
-/// The end of a client's request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// The client has a whole answer, which is no error.
-    Complete,
-    /// It was told of an error, by status or by the last frame of a stream; or its connection was cut.
-    Error,
-    /// It went away.
-    Cancelled,
-}
-
-/// The counts of a node.
+/// The counts of a node that belong to no frontend.
 #[derive(Debug, Default)]
 pub struct Tally {
-    ends: [AtomicU64; End::ALL.len()],
-    resumed: AtomicU64,
-    prompt_tokens: AtomicU64,
-    completion_tokens: AtomicU64,
+    /// Requests for an operation, with a host that no frontend has.
+    homeless: Ends,
+    /// Requests for none, by whether they were answered.
+    aside: [AtomicU64; 2],
+    models: Models,
 }
 
 /// One request that has not ended yet. Dropping it counts a client that went away.
 #[derive(Debug)]
 pub(super) struct Counted {
-    tally: Arc<Tally>,
+    frontend: Arc<FrontendHandle>,
+    operation: Operation,
+    started: Instant,
+    /// Where it went last.
+    route: Option<Arc<RouteTraffic>>,
+    /// There if it has got an answer that takes tokens.
+    model: Option<Arc<ModelTokens>>,
     end: End,
     account: Option<Rc<Account>>,
-}
-
-// === impl End ===
-
-impl End {
-    /// All of them.
-    pub(crate) const ALL: [Self; 3] = [Self::Complete, Self::Error, Self::Cancelled];
-
-    /// The value of the metric's label.
-    pub(crate) fn label(self) -> &'static str {
-        match self {
-            Self::Complete => "complete",
-            Self::Error => "error",
-            Self::Cancelled => "cancelled",
-        }
-    }
 }
 
 // === impl Tally ===
 
 impl Tally {
-    /// Requests that ended so.
-    pub(crate) fn count(&self, end: End) -> u64 {
-        self.ends[end as usize].load(Ordering::Relaxed)
+    /// A request was answered here, or refused, without any frontend.
+    pub(super) fn aside(&self, is_answered: bool) {
+        self.aside[usize::from(is_answered)].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Streams that went on at another backend.
-    pub(crate) fn resumed(&self) -> u64 {
-        self.resumed.load(Ordering::Relaxed)
+    /// A request's host is that of no frontend.
+    pub(super) fn homeless(&self, operation: Operation) {
+        self.homeless.count(operation, End::Refused);
     }
 
-    /// Tokens of prompts and of answers, as far as backends have told.
-    pub(crate) fn tokens(&self) -> (u64, u64) {
-        (self.prompt_tokens.load(Ordering::Relaxed), self.completion_tokens.load(Ordering::Relaxed))
+    /// Requests without a path of a backend: those that were answered here, or the others.
+    pub(crate) fn asides(&self, is_answered: bool) -> u64 {
+        self.aside[usize::from(is_answered)].load(Ordering::Relaxed)
     }
 
-    /// A request was let in.
-    pub(super) fn begin(self: &Arc<Self>, account: Option<&Rc<Account>>) -> Counted {
-        Counted { tally: self.clone(), end: End::Cancelled, account: account.cloned() }
+    /// How requests ended whose host is that of no frontend.
+    pub(crate) fn homeless_ends(&self) -> &Ends {
+        &self.homeless
+    }
+
+    /// Tokens by model.
+    pub(crate) fn models(&self) -> &Models {
+        &self.models
     }
 }
 
 // === impl Counted ===
 
 impl Counted {
+    /// A request that came at `started` was let in.
+    pub(super) fn begin(admitted: &Admitted, started: Instant, account: Option<&Rc<Account>>) -> Self {
+        let (frontend, operation) = (admitted.frontend.clone(), admitted.operation);
+        frontend.traffic().begin();
+        let (route, model, account) = (None, None, account.cloned());
+        Self { frontend, operation, started, route, model, end: End::Cancelled, account }
+    }
+
     /// Says how the request ends; the last word counts.
     pub(super) fn end(&mut self, end: End) {
         self.end = end;
@@ -95,25 +93,41 @@ impl Counted {
         }
     }
 
+    /// The request goes to this backend.
+    pub(super) fn goes_to(&mut self, backend: &Arc<BackendHandle>) {
+        if !self.route.as_ref().is_some_and(|route| Arc::ptr_eq(route.backend(), backend)) {
+            self.route = self.frontend.view().route_to(backend).cloned();
+        }
+    }
+
+    /// The tokens of the answer are this model's.
+    pub(super) fn of_model(&mut self, model: Arc<ModelTokens>) {
+        self.model = Some(model);
+    }
+
+    /// The first content of a stream goes to the client now.
+    pub(super) fn first_token(&self, now: Instant) {
+        if let Some(route) = &self.route {
+            route.first_token(now.saturating_duration_since(self.started));
+        }
+    }
+
     /// What the request cost.
     pub(super) fn used(&self, usage: Usage) {
-        let add = |total: &AtomicU64, tokens: Option<u64>| {
-            if let Some(tokens) = tokens.filter(|tokens| *tokens <= MOST_TOKENS) {
-                total.fetch_add(tokens, Ordering::Relaxed);
-            }
-        };
-        add(&self.tally.prompt_tokens, usage.prompt);
-        add(&self.tally.completion_tokens, usage.completion);
+        if let Some(model) = &self.model {
+            model.add(usage);
+        }
         if let Some(account) = &self.account {
             account.used(usage);
         }
     }
 
     /// The stream has gone on at another backend.
-    pub(super) fn resumed(&self, at: &BackendId) {
-        self.tally.resumed.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn resumed(&mut self, at: &Arc<BackendHandle>) {
+        self.frontend.traffic().resume();
+        self.goes_to(at);
         if let Some(account) = &self.account {
-            account.resumed(at);
+            account.resumed(at.id());
         }
     }
 
@@ -127,7 +141,8 @@ impl Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.tally.ends[self.end as usize].fetch_add(1, Ordering::Relaxed);
+        let took = self.started.elapsed();
+        self.frontend.traffic().end(self.operation, self.end, took, self.route.as_deref());
         if let Some(account) = &self.account {
             account.ends(self.end);
         }

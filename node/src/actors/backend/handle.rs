@@ -24,17 +24,21 @@ use super::speech::Speech;
 pub use super::view::BackendView;
 use super::view::is_elsewhere;
 use super::{BackendActor, Configure, ConnectionFailed, Look, Retire};
+use crate::actors::mailbox::{Mailbox, Waiting};
+use crate::actors::traffic::BackendTraffic;
 
 /// One backend, shared by every part that deals with it. It outlives its actor and its configuration.
 #[derive(Debug)]
 pub struct BackendHandle {
     id: BackendId,
     view: ArcSwap<BackendView>,
-    actor: ArcSwapOption<Addr<BackendActor>>,
+    actor: ArcSwapOption<Mailbox<BackendActor>>,
+    waiting: Waiting,
     /// Written by requests too, unlike the view: a model is on its way into memory when the first one is sent.
     residency: ArcSwap<Residency>,
     pub(super) slots: Slots,
     pub(super) meters: Meters,
+    traffic: BackendTraffic,
     speech: Speech,
     refreshes: Refreshes,
     /// How often requests have changed what is in memory.
@@ -73,12 +77,14 @@ impl BackendHandle {
             id: config.identifier.clone(),
             slots: Slots::default(),
             meters: Meters::default(),
+            traffic: BackendTraffic::new(),
             speech: Speech::default(),
             refreshes: Refreshes::default(),
             loads: AtomicU64::new(0),
             loads_seen: AtomicU64::new(0),
             residency: ArcSwap::from_pointee(Residency::default()),
             actor: ArcSwapOption::empty(),
+            waiting: Waiting::default(),
             view: ArcSwap::from_pointee(BackendView::new(config, capabilities)),
         };
         Arc::new(handle)
@@ -92,6 +98,26 @@ impl BackendHandle {
     /// The newest view.
     pub fn view(&self) -> Guard<Arc<BackendView>> {
         self.view.load()
+    }
+
+    /// What requests and probes have left behind.
+    pub fn traffic(&self) -> &BackendTraffic {
+        &self.traffic
+    }
+
+    /// Messages that its actor has not taken yet.
+    pub fn mail(&self) -> u32 {
+        self.waiting.count()
+    }
+
+    /// The name of the state of its circuit.
+    pub fn circuit_name(&self, now: Instant) -> &'static str {
+        self.breaker(now).name()
+    }
+
+    /// Whether it is left alone for a while because it has said that it is busy.
+    pub fn is_cooling_down(&self, now: Instant) -> bool {
+        self.meters.cooldown.left(now).is_some()
     }
 
     /// What requests have measured.
@@ -123,7 +149,7 @@ impl BackendHandle {
     /// more reports than any threshold needs.
     pub fn connection_failed(&self, view: &BackendView) {
         if let (Some(actor), Some(target)) = (&*self.actor.load(), view.target_id()) {
-            let _ = actor.try_send(ConnectionFailed { target });
+            let _ = actor.try_tell(ConnectionFailed { target });
         }
     }
 
@@ -149,7 +175,7 @@ impl BackendHandle {
     /// The backend lacks a model that its list names: the list is to be read again.
     pub fn models_changed(&self) {
         if let Some(actor) = &*self.actor.load() {
-            let _ = actor.try_send(Look::AtModels);
+            let _ = actor.try_tell(Look::AtModels);
         }
     }
 
@@ -158,6 +184,7 @@ impl BackendHandle {
         match self.meters.breaker.record(admission, recorded, &limits, now) {
             None => {}
             Some(BreakerChange::Opened { until }) => {
+                self.traffic.open();
                 let pause = until.saturating_duration_since(now);
                 tracing::warn!(backend = %self.id, ?pause, "too many requests failed: the circuit is open");
             }
@@ -227,7 +254,7 @@ impl BackendHandle {
         self.residency.rcu(|known| ready(known).unwrap_or_else(|| known.clone()));
         self.loads.fetch_add(1, Ordering::Release);
         if let Some(actor) = &*self.actor.load() {
-            let _ = actor.try_send(Look::IntoMemory);
+            let _ = actor.try_tell(Look::IntoMemory);
         }
     }
 
@@ -243,18 +270,18 @@ impl BackendHandle {
     // --- the actor's side
 
     pub(in crate::actors) fn is_alive(&self) -> bool {
-        self.actor.load().as_ref().is_some_and(|actor| actor.connected())
+        self.actor.load().as_ref().is_some_and(|actor| actor.is_open())
     }
 
     pub(in crate::actors) fn configure(&self, config: Arc<Backend>) {
         if let Some(actor) = &*self.actor.load() {
-            actor.do_send(Configure(config));
+            actor.tell(Configure(config));
         }
     }
 
     pub(in crate::actors) fn retire(&self) {
         if let Some(actor) = self.actor.swap(None) {
-            actor.do_send(Retire);
+            actor.tell(Retire);
         }
         // Nobody reads it any more.
         self.abandon_readings();
@@ -263,13 +290,13 @@ impl BackendHandle {
     /// Makes the actor panic, for tests of what happens then.
     #[cfg(test)]
     pub(in crate::actors) fn tell_crash(&self) {
-        self.actor.load_full().unwrap().do_send(crate::actors::tests::Crash);
+        self.actor.load_full().unwrap().tell(crate::actors::tests::Crash);
     }
 
     pub(super) fn attach(&self, actor: Addr<BackendActor>) {
         // What the one before has been told is lost.
         self.refreshes.heard();
-        self.actor.store(Some(Arc::new(actor)));
+        self.actor.store(Some(Arc::new(Mailbox::new(actor, &self.waiting))));
     }
 
     /// Publishes a verdict of the probes.

@@ -15,6 +15,7 @@ use smallvec::SmallVec;
 use super::select::NoCandidate;
 use super::tried::Tried;
 use crate::actors::backend::{BackendView, Permit};
+use crate::actors::traffic::Want;
 
 /// What a request asks of a backend. Made once for each request.
 #[derive(Clone, Debug)]
@@ -83,6 +84,20 @@ pub enum Denied {
         /// How long.
         waited: Duration,
     },
+}
+
+// === impl Denied ===
+
+impl Denied {
+    /// In a word, for the metrics.
+    pub fn want(&self) -> Want {
+        match self {
+            Self::Nobody(_) => Want::NoBackend,
+            Self::QueueFull { rate_limited: false, .. } => Want::QueueFull,
+            Self::QueueFull { rate_limited: true, .. } => Want::RateLimited,
+            Self::TimedOut { .. } => Want::QueueTimeout,
+        }
+    }
 }
 
 // === impl Query ===

@@ -18,6 +18,7 @@ use super::tried::Tried;
 use super::{FrontendActor, FrontendView};
 use crate::actors::backend::{BackendHandle, Claimant};
 use crate::actors::bell::{Bell, Rung};
+use crate::actors::mailbox::Takes;
 
 /// How long the queue goes without looking: for what rings no bell, such as health that returns.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
@@ -32,16 +33,12 @@ pub(super) struct Waiter {
 }
 
 /// Puts a request at the end of the queue.
-#[derive(Message)]
-#[rtype(result = "()")]
 pub(super) struct Join(pub(super) Waiter, pub(super) Joining);
 
 /// Counts a request that is on its way into the queue, until the queue has taken it up or is no more.
 pub(super) struct Joining(Arc<AtomicU32>);
 
 /// Some request waits no more.
-#[derive(Message)]
-#[rtype(result = "()")]
 pub(super) struct Leave;
 
 /// The waiting requests of one frontend.
@@ -212,10 +209,8 @@ impl FrontendActor {
     }
 }
 
-impl Handler<Join> for FrontendActor {
-    type Result = ();
-
-    fn handle(&mut self, Join(waiter, joining): Join, ctx: &mut Context<Self>) {
+impl Takes<Join> for FrontendActor {
+    fn take(&mut self, Join(waiter, joining): Join, ctx: &mut Context<Self>) {
         if self.queue.waiters.is_empty() {
             self.queue.waiters.push_back(waiter);
             self.serve_queue(ctx);
@@ -229,10 +224,8 @@ impl Handler<Join> for FrontendActor {
     }
 }
 
-impl Handler<Leave> for FrontendActor {
-    type Result = ();
-
-    fn handle(&mut self, _: Leave, ctx: &mut Context<Self>) {
+impl Takes<Leave> for FrontendActor {
+    fn take(&mut self, _: Leave, ctx: &mut Context<Self>) {
         self.queue.waiters.retain(|waiter| !waiter.reply.is_closed());
         if self.queue.waiters.is_empty() {
             self.serve_queue(ctx);
@@ -240,10 +233,8 @@ impl Handler<Leave> for FrontendActor {
     }
 }
 
-impl Handler<Rung> for FrontendActor {
-    type Result = ();
-
-    fn handle(&mut self, _: Rung, ctx: &mut Context<Self>) {
+impl Takes<Rung> for FrontendActor {
+    fn take(&mut self, _: Rung, ctx: &mut Context<Self>) {
         self.serve_queue(ctx);
     }
 }

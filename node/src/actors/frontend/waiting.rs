@@ -51,7 +51,10 @@ impl FrontendHandle {
         let mut place = if others_join { Place::take(self, view.config.max_queue_length) } else { None };
         if place.is_none() {
             let waiting = match select(&view, query, tried, Claimant::Arriving, Duration::ZERO, now) {
-                Selection::Taken(pick) => return Ok(pick),
+                Selection::Taken(pick) => {
+                    self.traffic.waited(Duration::ZERO);
+                    return Ok(pick);
+                }
                 Selection::Nobody(nobody) => return Err(Denied::Nobody(nobody)),
                 Selection::Wait(waiting) => waiting,
             };
@@ -67,7 +70,7 @@ impl FrontendHandle {
         let limit = Duration::from_millis(view.config.queue_timeout_ms.into()).saturating_sub(*queued);
         drop(view);
         let waited = {
-            let _clock = Clock { queued, since: now };
+            let _clock = Clock { frontend: self, queued, since: now };
             Box::pin(self.wait(query, tried, now, limit)).await
         };
         waited.unwrap_or(Err(Denied::TimedOut { waited: *queued }))
@@ -99,7 +102,7 @@ impl FrontendHandle {
             let (reply, answer) = oneshot::channel();
             let mut waits = Waits { frontend: self, answer: Some(answer) };
             let waiter = Waiter::new(query.clone(), tried.clone(), since, reply);
-            actor.do_send(Join(waiter, Joining::of(&self.joining)));
+            actor.tell(Join(waiter, Joining::of(&self.joining)));
             drop(actor);
             match timeout(left, waits.answer()).await {
                 Ok(Some(served)) => return Some(served.map_err(Denied::Nobody)),
@@ -147,13 +150,16 @@ impl<'a> Place<'a> {
 
 /// Counts a wait when it is over, be it because the client has left.
 struct Clock<'a> {
+    frontend: &'a FrontendHandle,
     queued: &'a mut Duration,
     since: Instant,
 }
 
 impl Drop for Clock<'_> {
     fn drop(&mut self) {
-        *self.queued += self.since.elapsed();
+        let waited = self.since.elapsed();
+        *self.queued += waited;
+        self.frontend.traffic.waited(waited);
     }
 }
 
@@ -179,7 +185,7 @@ impl Drop for Waits<'_> {
         if self.answer.take().is_some()
             && let Some(actor) = &*self.frontend.actor.load()
         {
-            actor.do_send(Leave);
+            actor.tell(Leave);
         }
     }
 }

@@ -3,10 +3,10 @@
 use std::fmt;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::encoding::DescriptorEncoder;
 
+use super::family::Family;
+use super::names;
 use crate::telemetry::Lost;
 
 /// The counts at the moment of a scrape.
@@ -18,13 +18,10 @@ pub(super) struct LogMetrics {
 
 impl Collector for LogMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let help =
-            "Log lines that did not get to their sink: it was too slow for them, or could not be written";
-        let mut family = encoder.encode_descriptor("log_lines_lost", help, None, MetricType::Counter)?;
+        let mut family = Family::begin(&mut encoder, &names::LOG_LINES_LOST)?;
         for (sink, Lost { full, failed }) in self.losses {
             for (reason, count) in [("full", full), ("failed", failed)] {
-                let labels = [("sink", sink), ("reason", reason)];
-                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+                family.count(&[("sink", sink), ("reason", reason)], count)?;
             }
         }
         Ok(())

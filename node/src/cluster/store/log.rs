@@ -11,6 +11,7 @@ use openraft::{
 
 use super::error::StoreError;
 use super::keys::single;
+use super::marks::Marks;
 use super::reader::EntryReader;
 use super::writer::{Prepared, Task, Writer};
 use crate::cluster::types::TypeConfig;
@@ -19,13 +20,14 @@ use crate::cluster::types::TypeConfig;
 pub struct LogStore {
     reader: EntryReader,
     writer: Writer,
+    marks: Marks,
 }
 
 // === LogStore ===
 
 impl LogStore {
-    pub(super) fn new(reader: EntryReader, writer: Writer) -> Self {
-        Self { reader, writer }
+    pub(super) fn new(reader: EntryReader, writer: Writer, marks: Marks) -> Self {
+        Self { reader, writer, marks }
     }
 
     #[cfg(test)]
@@ -76,6 +78,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     async fn save_vote(&mut self, vote: &Vote<NodeId>) -> Result<(), StorageError<NodeId>> {
         let vote = *vote;
         let saved = self.writer.call(|done| Task::Vote { vote, done }).await;
+        if saved.is_ok() {
+            self.marks.votes(&vote);
+        }
         saved.map_err(|error| error.into_raft(ErrorSubject::Vote, ErrorVerb::Write))
     }
 
@@ -87,6 +92,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     /// is durable already.
     async fn save_committed(&mut self, committed: Option<LogId<NodeId>>) -> Result<(), StorageError<NodeId>> {
         let saved = self.writer.call(|done| Task::Committed { committed, done }).await;
+        if let (Ok(()), Some(committed)) = (&saved, committed) {
+            self.marks.has_committed(committed.index);
+        }
         saved.map_err(|error| error.into_raft(ErrorSubject::Logs, ErrorVerb::Write))
     }
 

@@ -105,6 +105,9 @@ impl Exchange<'_> {
                     return Verdict::Judged(lost(permit, Outcome::Declined, refusal));
                 }
             };
+        if matches!(way, Way::Translated(_)) {
+            permit.backend().traffic().translate(admitted.operation);
+        }
         let loading = admitted.frontend.model_started(permit.backend(), self.view, query, started);
         let (sent, progress, start) = match &mut body {
             Body::Whole(body) => (body, None, None),

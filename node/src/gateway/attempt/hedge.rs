@@ -53,6 +53,7 @@ async fn hedged(
     }
     let Some(other) = second(attempts, tried, trace) else { return first.await };
     trace.attempt(other.decision);
+    attempts.admitted.frontend.traffic().hedge();
     tried.push(Arc::clone(other.permit.backend()));
     let mut second = pin!(send(attempts, body, other));
     // One that fails leaves the field to the other.

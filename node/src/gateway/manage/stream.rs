@@ -14,8 +14,9 @@ use ollamaflow_protocol::models::progress::Outcome;
 use tokio::sync::mpsc;
 
 use super::progress::stopped;
+use crate::actors::End;
 use crate::gateway::closing::{self, Place};
-use crate::gateway::tally::{Counted, End};
+use crate::gateway::tally::Counted;
 
 /// What a run gives: lines of a stream and their end, or an answer that is none.
 pub(super) enum Piece {

@@ -2,9 +2,9 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use actix_web::rt::time::{Instant, Sleep, sleep_until};
+use actix_web::rt::time::{Sleep, sleep_until};
 
 /// The longest silence. One timer per answer, moved only when it fires, so that a piece costs no timer work.
 pub(super) struct Idle {
@@ -16,27 +16,27 @@ pub(super) struct Idle {
 // === impl Idle ===
 
 impl Idle {
-    pub(super) fn new(limit: Duration) -> Self {
-        Self { limit, last: Instant::now(), timer: None }
+    pub(super) fn new(limit: Duration, now: Instant) -> Self {
+        Self { limit, last: now, timer: None }
     }
 
     /// The backend has said something.
-    pub(super) fn heard(&mut self) {
-        self.last = Instant::now();
+    pub(super) fn heard(&mut self, now: Instant) {
+        self.last = now;
     }
 
     /// Ready when it has been silent for too long.
     pub(super) fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let deadline = self.last + self.limit;
-            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline.into())));
             if timer.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
             if Instant::now() >= deadline {
                 return Poll::Ready(());
             }
-            timer.as_mut().reset(deadline);
+            timer.as_mut().reset(deadline.into());
         }
     }
 }

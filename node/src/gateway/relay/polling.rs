@@ -2,13 +2,32 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use actix_web::body::{BodySize, MessageBody};
 use bytes::Bytes;
 use ollamaflow_protocol::wire;
 
 use super::super::resume::{Resuming, Verdict};
-use super::{Broken, Relay, Step, closing};
+use super::{Broken, Live, Relay, Step, closing};
+
+// === impl Live ===
+
+impl Live {
+    /// The backend has said something. One look at the clock is enough for both who want to know when.
+    fn heard(&mut self) {
+        if self.idle.is_none() && self.gaps.is_none() {
+            return;
+        }
+        let now = Instant::now();
+        if let Some(idle) = &mut self.idle {
+            idle.heard(now);
+        }
+        if let Some(gaps) = &mut self.gaps {
+            gaps.piece(now);
+        }
+    }
+}
 
 // === impl Relay ===
 
@@ -44,9 +63,7 @@ impl Relay {
         let Some(live) = &mut self.live else { return Some(Poll::Ready(None)) };
         match live.body.poll_data(cx) {
             Poll::Ready(Some(Ok(bytes))) => {
-                if let Some(idle) = &mut live.idle {
-                    idle.heard();
-                }
+                live.heard();
                 self.pass(bytes).map(|bytes| Poll::Ready(Some(Ok(bytes))))
             }
             Poll::Ready(Some(Err(e))) => self.die(e.into(), cx),

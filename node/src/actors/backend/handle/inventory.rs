@@ -18,7 +18,7 @@ impl BackendHandle {
     /// within 10 seconds. Many who ask at once cost two readings at most.
     pub async fn refresh_inventory(&self) -> bool {
         self.refreshes
-            .ask(|| self.actor.load().as_ref().is_some_and(|actor| actor.try_send(Look::Anew).is_ok()))
+            .ask(|| self.actor.load().as_ref().is_some_and(|actor| actor.try_tell(Look::Anew)))
             .await
     }
 
