@@ -20,6 +20,11 @@ impl Metrics {
         samples.fold(None, |sum, value| Some(sum.unwrap_or_default() + value))
     }
 
+    /// All of it, as it was told.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+
     /// The same as a whole number, which all counters and gauges of the node are.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count below 2^53")]
     pub fn count(&self, name: &str, labels: &[(&str, &str)]) -> Option<u64> {

@@ -1,6 +1,12 @@
+//! What a node tells at `/metrics`: that it is well formed, and right.
+//!
 //! What `scripts/observability` asks of Prometheus exists: every metric, every label and every value of a label that is
 //! named there is in what a node tells. That the files are well formed is `promtool`'s to say, see `check` there.
-#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test, which is what is wanted")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test, which is what is wanted")]
+
+mod exposition;
+mod nodes;
+mod requests;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -8,7 +14,8 @@ use std::path::{Path, PathBuf};
 use ollamaflow_tests::client::Request;
 use ollamaflow_tests::cluster::Cluster;
 use ollamaflow_tests::objects::{backend, frontend};
-use serde_json::Value;
+use ollamaflow_tests::simulated::{SimConfig, SimulatedBackend};
+use serde_json::{Value, json};
 
 /// What all metrics of a node begin with.
 const PREFIX: &str = "ollamaflow_";
@@ -47,28 +54,41 @@ fn queries(dashboard: &Value) -> Vec<String> {
     expressions.chain(asked).map(|query| query.as_str().unwrap().to_owned()).collect()
 }
 
-/// What a node of a cluster tells, once with everything that has a label.
+/// What the leader of a cluster tells when everything that has a label has happened.
 async fn told() -> String {
-    let nowhere = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+    let (one, engine) = (requests::ollama(), SimulatedBackend::start(SimConfig::openai(["n"])));
     let cluster = Cluster::builder()
-        .frontend(frontend("f1").backends(["b1"]))
-        .backend(backend("b1", nowhere))
+        .frontend(frontend("f1").backends(["b1", "b2"]))
+        .backend(backend("b1", &one))
+        .backend(backend("b2", &engine).openai())
         .start()
         .await;
-    let answer = Request::get("/metrics").send(cluster.node(0).addr()).await.collect().await;
-    assert_eq!(answer.status(), 200);
-    answer.text()
+    let node = cluster.node(cluster.leader().await);
+    node.wait_healthy(&["b1", "b2"]).await;
+    requests::wait_count(node, "ollamaflow_backend_models", &[("state", "on_disk")], 2).await;
+    for model in ["m", "n"] {
+        let body = json!({ "model": model, "messages": [{ "role": "user", "content": "hi" }] });
+        assert_eq!(requests::ask(node, Request::post("/api/chat").json(&body)).await, 200, "{model}");
+    }
+    requests::wait_count(node, "ollamaflow_requests_in_flight", &[], 0).await;
+    node.metrics().await.text().to_owned()
 }
 
 /// Whether a sample of this name has this label, with this value if one is given.
 fn has(told: &str, name: &str, label: &str, value: Option<&str>) -> bool {
     let wanted = value.map_or_else(|| format!("{label}=\""), |value| format!("{label}=\"{value}\""));
-    let samples = told.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('{'));
+    let samples = told.lines().filter_map(|line| {
+        let behind = line.strip_prefix(name)?;
+        behind.strip_prefix("_bucket").unwrap_or(behind).strip_prefix('{')
+    });
     samples.into_iter().any(|labels| labels.split(['{', ',']).any(|part| part.starts_with(&wanted)))
 }
 
 fn exists(told: &str, name: &str) -> bool {
-    told.lines().any(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{'])))
+    told.lines().any(|line| {
+        line.strip_prefix(name)
+            .is_some_and(|rest| rest.starts_with([' ', '{']) || rest.starts_with("_bucket{"))
+    })
 }
 
 #[tokio::test]
@@ -86,13 +106,16 @@ async fn every_metric_that_is_asked_for_is_told() {
         }
         for condition in conditions.split(',').map(str::trim).filter(|condition| !condition.is_empty()) {
             let (label, value) = condition.split_once('=').unwrap();
+            let label = label.trim_end_matches('!');
             // Prometheus adds these, and a pattern is no value.
             if ["job", "instance"].contains(&label) {
                 continue;
             }
             let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
             // Values of the test's own: names and hashes.
-            let value = value.filter(|_| !["frontend", "backend", "hash"].contains(&label));
+            let value = value.filter(|_| {
+                !["frontend", "backend", "hash", "model", "name", "operation", "node"].contains(&label)
+            });
             if !has(&told, name, label, value) {
                 wrong.push(format!("{name} is not told with {condition}"));
             }
