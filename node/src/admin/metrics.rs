@@ -1,4 +1,5 @@
-//! `/metrics`: what the node tells Prometheus about itself, its traffic and the cluster, in the text format of OpenMetrics.
+//! `/metrics`: what the node tells Prometheus about itself, its traffic and the cluster, in the text format of
+//! `OpenMetrics`.
 
 mod actors;
 mod backends;

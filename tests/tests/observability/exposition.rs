@@ -1,4 +1,4 @@
-//! A reader of the text format of OpenMetrics 1.0 that takes nothing for granted, and what a node tells through it.
+//! A reader of the text format of `OpenMetrics` 1.0 that takes nothing for granted, and what a node tells through it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,6 @@
 //! Each request is counted once, where and how it ended; its times, its tokens, and what was done for it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ollamaflow_tests::client::Request;
@@ -290,7 +291,7 @@ async fn nothing_that_clients_make_up_becomes_a_series() {
     let (_, before) = told(&node).await;
     storm(&node, 2, 60).await;
     let (metrics, after) = told(&node).await;
-    let series = |families: &std::collections::BTreeMap<String, crate::exposition::Family>| -> Vec<_> {
+    let series = |families: &BTreeMap<String, crate::exposition::Family>| -> Vec<_> {
         let samples = families.values().flat_map(|family| &family.samples);
         samples.map(|sample| (sample.name.clone(), sample.labels.clone())).collect()
     };
@@ -302,7 +303,7 @@ async fn nothing_that_clients_make_up_becomes_a_series() {
 async fn counters_only_grow() {
     let backend = ollama();
     let node = start(Setup::new().backend(&backend), 1).await;
-    let mut before = Default::default();
+    let mut before = BTreeMap::new();
     for round in 0..5 {
         backend.clear_faults();
         assert_eq!(ask(&node, chat(round % 2 == 0)).await, 200);

@@ -32,6 +32,9 @@ const STATES: [(BackendState, &str); 3] = [
     (BackendState::Disabled, "disabled"),
 ];
 
+/// What one gauge is of a backend.
+type Gauge<'a> = dyn Fn(&BackendHandle) -> u64 + 'a;
+
 /// The states of a circuit: as the admin API names them, and as labels.
 const CIRCUITS: [(&str, &str); 3] = [("Closed", "closed"), ("Open", "open"), ("HalfOpen", "half_open")];
 
@@ -39,7 +42,7 @@ impl Collector for BackendMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let (backends, now) = (self.directory.backends(), Instant::now());
         let encoder = &mut encoder;
-        let gauges: [(&Metric, &dyn Fn(&BackendHandle) -> u64); 4] = [
+        let gauges: [(&Metric, &Gauge<'_>); 4] = [
             (&names::BACKEND_IN_FLIGHT, &|backend| backend.in_flight().into()),
             (&names::BACKEND_PERMITS, &|backend| backend.view().config.max_parallel_requests.into()),
             (&names::BACKEND_HEALTHY, &|backend| backend.view().health.is_healthy().into()),
