@@ -26,6 +26,7 @@ mod report;
 mod routing;
 mod run;
 mod samples;
+mod stage;
 mod suite;
 mod summary;
 #[cfg(test)]

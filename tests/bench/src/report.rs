@@ -1,16 +1,16 @@
 //! The result of a run: rows for the tables, verdicts on the targets, and everything raw, as JSON and as Markdown. In:
 //! samples and circumstances; out: data and text. Starts and measures nothing.
 
-mod markdown;
+pub(crate) mod markdown;
 mod rows;
-mod targets;
+pub(crate) mod targets;
 
 use crate::measure::machine::Machine;
 use crate::plan::Plan;
 use crate::proxies::Target;
 use crate::samples::Samples;
 
-pub(crate) use self::rows::Rows;
+pub(crate) use self::rows::{RequestRow, Rows};
 pub(crate) use self::targets::Verdict;
 
 /// Under which circumstances the figures came about.

@@ -82,6 +82,23 @@ pub(crate) struct IdleSample {
     pub(crate) cpu_ms_per_s: f64,
 }
 
+/// Clients that read nothing of a long fast stream.
+#[derive(Debug, Clone, serde::Serialize)]
+pub(crate) struct SlowSample {
+    pub(crate) rep: u32,
+    pub(crate) target: Target,
+    /// Streams that had begun.
+    pub(crate) readers: usize,
+    /// Resident memory before the first of them.
+    pub(crate) base_rss_kib: u64,
+    /// Growth per stream, when it grew no more.
+    pub(crate) rss_kib_per_reader: f64,
+    /// Streams that were read to their end after that.
+    pub(crate) read: usize,
+    /// Those of them that came whole.
+    pub(crate) whole: usize,
+}
+
 /// Misbehaving upstreams.
 #[derive(Debug, serde::Serialize)]
 pub(crate) struct FaultSample {
@@ -144,6 +161,15 @@ impl Sample for StreamSample {
 }
 
 impl Sample for IdleSample {
+    fn rep(&self) -> u32 {
+        self.rep
+    }
+    fn target(&self) -> Target {
+        self.target
+    }
+}
+
+impl Sample for SlowSample {
     fn rep(&self) -> u32 {
         self.rep
     }
