@@ -66,15 +66,8 @@ pub(crate) struct RunArgs {
     /// Workers of each proxy; more than one needs more CPUs, see --proxy-cpus.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) workers: u16,
-    /// CPUs of the proxies, as taskset writes them.
-    #[arg(long, default_value = "0")]
-    pub(crate) proxy_cpus: String,
-    /// CPUs of the upstream and the load generator, as taskset writes them.
-    #[arg(long, default_value = "1")]
-    pub(crate) load_cpus: String,
-    /// Pin nothing.
-    #[arg(long)]
-    pub(crate) no_pin: bool,
+    #[command(flatten)]
+    pub(crate) pinning: Pinning,
     /// Repetitions.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) reps: Option<u32>,
@@ -125,15 +118,8 @@ pub(crate) struct PeersArgs {
     /// Folder of the programs smg, vllm-router and litellm [default: that which `OLLAMAFLOW_PEERS` names, or the PATH].
     #[arg(long)]
     pub(crate) programs: Option<PathBuf>,
-    /// CPUs of the proxies, as taskset writes them.
-    #[arg(long, default_value = "0")]
-    pub(crate) proxy_cpus: String,
-    /// CPUs of the upstream and the load generator, as taskset writes them.
-    #[arg(long, default_value = "1")]
-    pub(crate) load_cpus: String,
-    /// Pin nothing.
-    #[arg(long)]
-    pub(crate) no_pin: bool,
+    #[command(flatten)]
+    pub(crate) pinning: Pinning,
     /// Repetitions.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) reps: Option<u32>,
@@ -156,6 +142,20 @@ pub(crate) enum Part {
     Cold,
     /// Small requests with other sinks, and without lines about them.
     Logs,
+}
+
+/// Which CPUs who gets.
+#[derive(Debug, Args)]
+pub(crate) struct Pinning {
+    /// CPUs of the proxies, as taskset writes them.
+    #[arg(long, default_value = "0")]
+    pub(crate) proxy_cpus: String,
+    /// CPUs of the upstream and the load generator, as taskset writes them.
+    #[arg(long, default_value = "1")]
+    pub(crate) load_cpus: String,
+    /// Pin nothing.
+    #[arg(long)]
+    pub(crate) no_pin: bool,
 }
 
 /// What is measured of a cluster.

@@ -20,9 +20,9 @@ use crate::cli::{Part, PeersArgs};
 use crate::load::request::Api;
 use crate::measure::machine::{Machine, MachineTime, load_average};
 use crate::plan::Plan;
-use crate::proxies::process::StartError;
 use crate::proxies::{Logs, Site, Target};
 use crate::report::Conditions;
+use crate::run::RunError;
 use crate::stage::{self, StageError};
 use crate::suite::Suite;
 
@@ -34,31 +34,11 @@ const PROGRAMS_VARIABLE: &str = "OLLAMAFLOW_PEERS";
 const PACKAGES: [(&str, &str); 3] =
     [("smg", "tokenspeed_smg"), ("vllm-router", "vllm_router"), ("litellm", "litellm")];
 
-/// Why there is no result, or one that is worth nothing.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum PeersError {
-    /// A proxy that has to work does not.
-    #[error(transparent)]
-    Proxy(#[from] StartError),
-    /// The run could not begin or end.
-    #[error(transparent)]
-    Stage(#[from] StageError),
-    /// The upstream's process did not come up.
-    #[error("the upstream does not start: {0}")]
-    Upstream(std::io::Error),
-    /// The result could not be encoded.
-    #[error("cannot encode the result: {0}")]
-    Encode(#[from] serde_json::Error),
-    /// What was asked for did not come. The report is written all the same.
-    #[error("the figures mean nothing: {}", .0.join("; "))]
-    NotWhole(Vec<String>),
-}
-
 /// Measures and reports.
 ///
 /// # Errors
-/// See [`PeersError`]; never because a figure is bad.
-pub(crate) async fn run(args: &PeersArgs) -> Result<(), PeersError> {
+/// See [`RunError`]; never because a figure is bad.
+pub(crate) async fn run(args: &PeersArgs) -> Result<(), RunError> {
     let mut machine = Machine::describe();
     let programs = args.programs.clone().or_else(|| variable(PROGRAMS_VARIABLE)).map(|path| absolute(&path));
     machine.versions.extend(programs.as_deref().map(package_versions).unwrap_or_default());
@@ -74,18 +54,18 @@ pub(crate) async fn run(args: &PeersArgs) -> Result<(), PeersError> {
     if parts.contains(&Part::Failover) && measures_ours {
         // Before this process is pinned: the nodes are started by it and would share its CPU.
         if named.is_some() {
-            let upstream = stage::start_upstream(None).await.map_err(PeersError::Upstream)?;
+            let upstream = stage::start_upstream(None).await.map_err(RunError::Upstream)?;
             extra.failover = failover::measure(upstream.addr, plan.failovers, plan.failover_watch_ms).await;
         } else {
             notes.push(format!("the death of a leader: {BINARY_VARIABLE} names no binary"));
         }
     }
-    let proxy_cpus = stage::pinned(args.no_pin, &args.proxy_cpus)?;
-    let load_cpus = stage::pinned(args.no_pin, &args.load_cpus)?;
+    let proxy_cpus = stage::pinned(args.pinning.no_pin, &args.pinning.proxy_cpus)?;
+    let load_cpus = stage::pinned(args.pinning.no_pin, &args.pinning.load_cpus)?;
     if let Some(cpus) = &load_cpus {
         stage::pin_self(cpus)?;
     }
-    let upstream = stage::start_upstream(load_cpus.as_deref()).await.map_err(PeersError::Upstream)?;
+    let upstream = stage::start_upstream(load_cpus.as_deref()).await.map_err(RunError::Upstream)?;
     let site = Site {
         upstream: upstream.addr,
         workers: 1,
@@ -127,7 +107,7 @@ pub(crate) async fn run(args: &PeersArgs) -> Result<(), PeersError> {
     stage::publish("peers", args.out.as_deref(), args.save, &report.markdown(), &report.json()?)
         .map_err(StageError::Output)?;
     let faults = report.faults();
-    if faults.is_empty() { Ok(()) } else { Err(PeersError::NotWhole(faults)) }
+    if faults.is_empty() { Ok(()) } else { Err(RunError::NotWhole(faults)) }
 }
 
 /// A path in the environment.

@@ -52,6 +52,27 @@ pub(crate) struct Report {
     pub(crate) samples: Samples,
 }
 
+#[cfg(test)]
+impl Conditions {
+    /// Of a quick run, for tests.
+    pub(crate) fn example(command: &str, measured: Vec<Target>) -> Self {
+        Self {
+            command: command.to_owned(),
+            revision: None,
+            measured,
+            workers: 1,
+            proxy_cpus: Some("0".to_owned()),
+            load_cpus: Some("1".to_owned()),
+            load_before: "0.10 0.20 0.30".to_owned(),
+            load_after: "1.00 0.50 0.40".to_owned(),
+            steal_percent: 1.5,
+            took_s: 50,
+            quick: true,
+            plan: Plan::quick(),
+        }
+    }
+}
+
 // === impl Report ===
 
 impl Report {

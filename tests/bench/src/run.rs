@@ -14,7 +14,7 @@ use crate::report::{Conditions, Report};
 use crate::stage::{self, StageError};
 use crate::suite::Suite;
 
-/// Why there is no result.
+/// Why there is no result, or one that is worth nothing.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RunError {
     /// A proxy is not there or does not work.
@@ -29,6 +29,9 @@ pub(crate) enum RunError {
     /// The result could not be encoded.
     #[error("cannot encode the result: {0}")]
     Encode(#[from] serde_json::Error),
+    /// What was asked for did not come. The report is written all the same.
+    #[error("the figures mean nothing: {}", .0.join("; "))]
+    NotWhole(Vec<String>),
 }
 
 /// Measures and reports.
@@ -39,8 +42,8 @@ pub(crate) async fn run(args: &RunArgs) -> Result<(), RunError> {
     let machine = Machine::describe();
     let load_before = load_average();
     let max_connections = stage::connections();
-    let proxy_cpus = stage::pinned(args.no_pin, &args.proxy_cpus)?;
-    let load_cpus = stage::pinned(args.no_pin, &args.load_cpus)?;
+    let proxy_cpus = stage::pinned(args.pinning.no_pin, &args.pinning.proxy_cpus)?;
+    let load_cpus = stage::pinned(args.pinning.no_pin, &args.pinning.load_cpus)?;
     if let Some(cpus) = &load_cpus {
         stage::pin_self(cpus)?;
     }

@@ -140,6 +140,48 @@ pub(crate) fn total(rates: &[(String, f64)]) -> f64 {
     rates.iter().map(|(_, rate)| rate).sum()
 }
 
+#[cfg(test)]
+impl RequestSample {
+    /// Of 32 clients, for tests.
+    pub(crate) fn example(rep: u32, target: Target, cpu_us: Option<f64>) -> Self {
+        Self {
+            rep,
+            target,
+            concurrency: 32,
+            completed: 10,
+            failed: 0,
+            requests_per_s: 100.0,
+            waited_share: 0.0,
+            cpu_us,
+            p50_us: 5.0,
+            p99_us: 9.0,
+        }
+    }
+}
+
+#[cfg(test)]
+impl StreamSample {
+    /// Of 10 streams, of which so many came whole, for tests.
+    pub(crate) fn example(target: Target, complete: u64) -> Self {
+        Self {
+            rep: 0,
+            target,
+            streams: 10,
+            complete,
+            chunks: 1_000,
+            elapsed_ms: 1.0,
+            waited_share: 0.0,
+            cpu_us: None,
+            delay_p50_us: 1.0,
+            delay_p99_us: 1.0,
+            delay_p999_us: 1.0,
+            delayed_share: 0.0,
+            first_byte_p50_us: 1.0,
+            first_byte_p99_us: 1.0,
+        }
+    }
+}
+
 // === impl Sample ===
 
 impl Sample for RequestSample {

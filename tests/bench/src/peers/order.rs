@@ -1,13 +1,13 @@
 //! The order of a run: as the gateway's benchmark, each repetition takes every scenario through every proxy in turn. A
 //! peer that does not work becomes a note, for it is others' work; nginx, haproxy and ours have to.
 
-use super::PeersError;
 use super::failover::FailoverSample;
 use super::plan::PeersPlan;
 use super::rows::ColdSample;
 use crate::cli::Part;
 use crate::proxies::process::{Running, StartError};
 use crate::proxies::{Logs, Site, Target};
+use crate::run::RunError;
 use crate::samples::{RequestSample, Samples, SlowSample};
 use crate::suite::{Suite, progress};
 
@@ -41,7 +41,7 @@ impl Order {
     ///
     /// # Errors
     /// nginx, haproxy or ours does not start or does not relay.
-    pub(super) async fn run(&self, extra: &mut Extra) -> Result<Samples, PeersError> {
+    pub(super) async fn run(&self, extra: &mut Extra) -> Result<Samples, RunError> {
         let mut samples = Samples::default();
         let interleaved = [Part::Requests, Part::Streams, Part::Idle];
         if interleaved.into_iter().any(|part| self.wants(part)) {
@@ -70,7 +70,7 @@ impl Order {
         if target == Target::Litellm { &self.slow } else { &self.fast }
     }
 
-    async fn repetitions(&self, samples: &mut Samples, extra: &mut Extra) -> Result<(), PeersError> {
+    async fn repetitions(&self, samples: &mut Samples, extra: &mut Extra) -> Result<(), RunError> {
         let mut proxies = Vec::new();
         for &target in &self.fast.targets {
             let started = Running::start(target, &self.fast.site, &[], target.patience()).await;
@@ -125,7 +125,7 @@ impl Order {
         }
     }
 
-    async fn idle(&self, rep: u32, proxies: &[Running], samples: &mut Samples) -> Result<(), PeersError> {
+    async fn idle(&self, rep: u32, proxies: &[Running], samples: &mut Samples) -> Result<(), RunError> {
         for &prompt_bytes in &self.fast.plan.idle_prompts {
             for target in proxies.iter().map(Running::target).filter(|target| *target != Target::Direct) {
                 let suite = self.suite(target);
@@ -138,7 +138,7 @@ impl Order {
         Ok(())
     }
 
-    async fn readers(&self, samples: &mut Samples, extra: &mut Extra) -> Result<(), PeersError> {
+    async fn readers(&self, samples: &mut Samples, extra: &mut Extra) -> Result<(), RunError> {
         for rep in 0..self.plan.reader_reps {
             // LiteLLM takes minutes for what the others take at once.
             for target in self.quick_starters() {
@@ -149,7 +149,7 @@ impl Order {
         Ok(())
     }
 
-    async fn cold_starts(&self, samples: &mut Samples, extra: &mut Extra) -> Result<(), PeersError> {
+    async fn cold_starts(&self, samples: &mut Samples, extra: &mut Extra) -> Result<(), RunError> {
         for rep in 0..self.plan.cold_starts {
             for target in self.quick_starters() {
                 if target.is_peer() && rep >= self.plan.peer_cold_starts {
@@ -167,7 +167,7 @@ impl Order {
     }
 
     /// Ours and the references with ours writing to one sink, and with nobody writing lines.
-    async fn logs(&self, extra: &mut Extra) -> Result<(), PeersError> {
+    async fn logs(&self, extra: &mut Extra) -> Result<(), RunError> {
         let mut proxies = Vec::new();
         for logs in [Logs::OneSink, Logs::Off] {
             let site = Site { logs, ..self.fast.site.clone() };
@@ -203,7 +203,7 @@ fn tolerated<T>(
     target: Target,
     measured: Result<T, StartError>,
     notes: &mut Vec<String>,
-) -> Result<Option<T>, PeersError> {
+) -> Result<Option<T>, RunError> {
     match measured {
         Ok(measured) => Ok(Some(measured)),
         Err(error) if target.is_peer() => {

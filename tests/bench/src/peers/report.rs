@@ -242,57 +242,25 @@ this run only.
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Plan;
     use crate::samples::StreamSample;
 
     fn report(samples: Samples, extra: Extra) -> PeersReport {
-        let conditions = Conditions {
-            command: "scripts/bench-peers --quick".to_owned(),
-            revision: None,
-            measured: vec![Target::Direct, Target::Ours, Target::Smg],
-            workers: 1,
-            proxy_cpus: None,
-            load_cpus: None,
-            load_before: "0.10 0.20 0.30".to_owned(),
-            load_after: "1.00 0.50 0.40".to_owned(),
-            steal_percent: 1.5,
-            took_s: 50,
-            quick: true,
-            plan: Plan::quick(),
-        };
+        let measured = vec![Target::Direct, Target::Ours, Target::Smg];
+        let conditions = Conditions::example("scripts/bench-peers --quick", measured);
         PeersReport::new(Machine::describe(), conditions, PeersPlan::quick(), samples, extra)
-    }
-
-    fn stream(target: Target, complete: u64) -> StreamSample {
-        StreamSample {
-            rep: 0,
-            target,
-            streams: 40,
-            complete,
-            chunks: 800,
-            elapsed_ms: 1.0,
-            waited_share: 0.0,
-            cpu_us: Some(9.0),
-            delay_p50_us: 1.0,
-            delay_p99_us: 1.0,
-            delay_p999_us: 1.0,
-            delayed_share: 0.0,
-            first_byte_p50_us: 1.0,
-            first_byte_p99_us: 1.0,
-        }
     }
 
     #[test]
     fn a_loss_of_ours_is_a_fault_and_one_of_a_peer_is_shown() {
         let samples = Samples {
-            streams: vec![stream(Target::Ours, 40), stream(Target::Smg, 30)],
+            streams: vec![StreamSample::example(Target::Ours, 10), StreamSample::example(Target::Smg, 3)],
             ..Samples::default()
         };
         let of_peer = report(samples, Extra::default());
         assert_eq!(of_peer.faults(), Vec::<String>::new());
-        assert!(of_peer.markdown().contains("- smg: 10 of 40 streams not whole"));
-        let samples = Samples { streams: vec![stream(Target::Ours, 39)], ..Samples::default() };
-        assert_eq!(report(samples, Extra::default()).faults(), ["ours: 1 of 40 streams not whole"]);
+        assert!(of_peer.markdown().contains("- smg: 7 of 10 streams not whole"));
+        let samples = Samples { streams: vec![StreamSample::example(Target::Ours, 9)], ..Samples::default() };
+        assert_eq!(report(samples, Extra::default()).faults(), ["ours: 1 of 10 streams not whole"]);
     }
 
     #[test]

@@ -192,18 +192,7 @@ mod tests {
     use crate::samples::RequestSample;
 
     fn sample(rep: u32, target: Target, concurrency: usize, cpu_us: f64) -> RequestSample {
-        RequestSample {
-            rep,
-            target,
-            concurrency,
-            completed: 10,
-            failed: 0,
-            requests_per_s: 1.0,
-            waited_share: 0.0,
-            cpu_us: Some(cpu_us),
-            p50_us: 1.0,
-            p99_us: 1.0,
-        }
+        RequestSample { concurrency, ..RequestSample::example(rep, target, Some(cpu_us)) }
     }
 
     fn verdicts(requests: Vec<RequestSample>) -> Vec<Verdict> {

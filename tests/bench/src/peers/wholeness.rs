@@ -66,37 +66,7 @@ mod tests {
     use crate::samples::{IdleSample, StreamSample};
 
     fn request(target: Target, completed: u64, failed: u64) -> RequestSample {
-        RequestSample {
-            rep: 0,
-            target,
-            concurrency: 32,
-            completed,
-            failed,
-            requests_per_s: 1.0,
-            waited_share: 0.0,
-            cpu_us: None,
-            p50_us: 1.0,
-            p99_us: 1.0,
-        }
-    }
-
-    fn stream(target: Target, complete: u64) -> StreamSample {
-        StreamSample {
-            rep: 0,
-            target,
-            streams: 40,
-            complete,
-            chunks: 1,
-            elapsed_ms: 1.0,
-            waited_share: 0.0,
-            cpu_us: None,
-            delay_p50_us: 1.0,
-            delay_p99_us: 1.0,
-            delay_p999_us: 1.0,
-            delayed_share: 0.0,
-            first_byte_p50_us: 1.0,
-            first_byte_p99_us: 1.0,
-        }
+        RequestSample { completed, failed, ..RequestSample::example(0, target, None) }
     }
 
     #[test]
@@ -104,7 +74,7 @@ mod tests {
         let plan = PeersPlan::quick();
         let samples = Samples {
             requests: vec![request(Target::Ours, 100, 0)],
-            streams: vec![stream(Target::Ours, 40)],
+            streams: vec![StreamSample::example(Target::Ours, 10)],
             ..Samples::default()
         };
         assert_eq!(losses(&samples, &Extra::default(), &plan), []);
@@ -133,7 +103,7 @@ mod tests {
         };
         let samples = Samples {
             requests: vec![request(Target::Ours, 99, 1), request(Target::Nginx, 0, 0)],
-            streams: vec![stream(Target::Smg, 39)],
+            streams: vec![StreamSample::example(Target::Smg, 9)],
             idle: vec![idle],
             ..Samples::default()
         };
@@ -144,7 +114,7 @@ mod tests {
             (Target::Nginx, "1 of 1 windows without a request"),
             (Target::Haproxy, "1 of 4 unread streams not whole when they were read"),
             (Target::Ours, "1 of 100 requests without a whole answer"),
-            (Target::Smg, "1 of 40 streams not whole"),
+            (Target::Smg, "1 of 10 streams not whole"),
             (Target::Litellm, "1 of 10 idle streams not opened"),
         ];
         assert_eq!(found, expected.map(|(target, what)| (target, what.to_owned())));

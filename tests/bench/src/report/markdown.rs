@@ -160,25 +160,11 @@ mod tests {
     use super::super::{Conditions, Report};
     use crate::load::faults::{StaleRace, Truncations};
     use crate::measure::machine::Machine;
-    use crate::plan::Plan;
     use crate::proxies::Target;
     use crate::samples::{FaultSample, Samples};
 
     fn report(samples: Samples) -> Report {
-        let conditions = Conditions {
-            command: "scripts/bench --quick".to_owned(),
-            revision: None,
-            measured: vec![Target::Direct, Target::Ours],
-            workers: 1,
-            proxy_cpus: Some("0".to_owned()),
-            load_cpus: Some("1".to_owned()),
-            load_before: "0.10 0.20 0.30".to_owned(),
-            load_after: "1.00 0.50 0.40".to_owned(),
-            steal_percent: 1.5,
-            took_s: 50,
-            quick: true,
-            plan: Plan::quick(),
-        };
+        let conditions = Conditions::example("scripts/bench --quick", vec![Target::Direct, Target::Ours]);
         Report::new(Machine::describe(), conditions, samples)
     }
 
