@@ -60,7 +60,13 @@ pub(crate) async fn measure(upstream: SocketAddr, rounds: u32, watch_ms: [u64; 2
     let mut cluster = Cluster::builder()
         .direct()
         .frontend(frontend("all").hostname("*").backends(["engine"]))
-        .backend(backend("engine", upstream).openai().set("MaxParallelRequests", 1_000))
+        .backend(
+            // Limits that nobody reaches: a queue would be measured otherwise.
+            backend("engine", upstream)
+                .openai()
+                .set("MaxParallelRequests", 1_000)
+                .set("RateLimitRequestsThreshold", 1_000_000_000),
+        )
         .settings(&json!({ "HealthCheck": null }))
         .start()
         .await;
