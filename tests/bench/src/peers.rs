@@ -49,6 +49,9 @@ pub(crate) async fn run(args: &PeersArgs) -> Result<(), RunError> {
     let (targets, parts, plan) = (targets(args), parts(args), plan(args));
     let measures_ours = targets.contains(&Target::Ours);
     let ours = stage::binary(named.as_deref(), measures_ours)?;
+    // The script names the one that it has built of these sources, too.
+    let built = stage::binary(None, false)?;
+    let foreign = named.clone().filter(|_| ours != built);
 
     let (mut extra, mut notes) = (Extra::default(), Vec::new());
     if parts.contains(&Part::Failover) && measures_ours {
@@ -91,7 +94,7 @@ pub(crate) async fn run(args: &PeersArgs) -> Result<(), RunError> {
     samples.notes.splice(0..0, notes);
     let conditions = Conditions {
         command: stage::command_line("scripts/bench-peers"),
-        revision: measures_ours.then(|| stage::revision(None, &site.ours)),
+        revision: measures_ours.then(|| stage::revision(foreign.as_deref(), &site.ours)),
         measured: targets,
         workers: site.workers,
         proxy_cpus,

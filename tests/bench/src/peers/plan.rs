@@ -32,7 +32,7 @@ pub(crate) struct PeersPlan {
 // === impl PeersPlan ===
 
 impl PeersPlan {
-    /// What the published tables are made of: about thirteen minutes.
+    /// What the published tables are made of: about fourteen minutes.
     pub(crate) fn full() -> Self {
         let fast = Plan { idle_reps: 2, idle_window_ms: 2_000, ..Plan::full() };
         let slow = Plan {
