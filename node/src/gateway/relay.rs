@@ -156,7 +156,7 @@ impl Relay {
     fn take(&mut self, Arriving { mut held, rest, permit, idle }: Arriving, now: Instant) {
         held.reverse();
         self.held = held;
-        let idle = idle.map(|limit| Idle::new(limit, now));
+        let idle = idle.map(Idle::new);
         let gaps = self.is_generation.then(|| Gaps::since(now, permit.backend()));
         self.live = Some(Live { body: rest, permit, idle, gaps });
     }

@@ -2,9 +2,9 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
 
 use actix_web::body::{BodySize, MessageBody};
+use actix_web::rt::time::Instant;
 use bytes::Bytes;
 use ollamaflow_protocol::wire;
 
@@ -16,15 +16,16 @@ use super::{Broken, Live, Relay, Step, closing};
 impl Live {
     /// The backend has said something. One look at the clock is enough for both who want to know when.
     fn heard(&mut self) {
-        if self.idle.is_none() && self.gaps.is_none() {
+        let idle = self.idle.as_mut().filter(|idle| idle.listens());
+        if idle.is_none() && self.gaps.is_none() {
             return;
         }
         let now = Instant::now();
-        if let Some(idle) = &mut self.idle {
+        if let Some(idle) = idle {
             idle.heard(now);
         }
         if let Some(gaps) = &mut self.gaps {
-            gaps.piece(now);
+            gaps.piece(now.into_std());
         }
     }
 }
