@@ -1,5 +1,6 @@
 //! `/metrics`: what the node tells Prometheus about the cluster and its traffic, in its text format.
 
+mod keys;
 mod logs;
 mod models;
 mod traffic;
@@ -17,6 +18,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use self::keys::KeyMetrics;
 use self::logs::LogMetrics;
 use self::models::ModelMetrics;
 use self::traffic::TrafficMetrics;
@@ -46,6 +48,7 @@ pub(super) async fn metrics(state: web::Data<AdminState>) -> Result<HttpResponse
         tally: state.tally.clone(),
         directory: state.directory.clone(),
     }));
+    registry.register_collector(Box::new(KeyMetrics { keys: state.keys.clone() }));
     registry.register_collector(Box::new(LogMetrics { losses: state.logs.losses() }));
     let applied = state.cluster.state();
     let missing = Outlook::new(&applied, &state.directory, now()).missing();

@@ -99,6 +99,9 @@ impl Account {
         let mut line = self.line.borrow_mut();
         line.word("frontend", admitted.frontend.id().as_ref());
         line.word("operation", admitted.operation.label());
+        if let Some(key) = &admitted.key {
+            line.word("key", key.id().as_ref());
+        }
     }
 
     /// It is one to the admin API.

@@ -8,6 +8,7 @@ use ollamaflow_protocol::id::BackendId;
 use ollamaflow_protocol::wire::Usage;
 
 use super::account::Account;
+use crate::keys::{KeyEnd, Pass};
 
 /// Tokens that a request may have cost at most. A backend that tells of more counts wrongly, and the totals must not wrap.
 const MOST_TOKENS: u64 = u32::MAX as u64;
@@ -38,6 +39,8 @@ pub(super) struct Counted {
     tally: Arc<Tally>,
     end: End,
     account: Option<Rc<Account>>,
+    /// Its hold on the virtual key that it came with.
+    pass: Option<Pass>,
 }
 
 // === impl End ===
@@ -52,6 +55,16 @@ impl End {
             Self::Complete => "complete",
             Self::Error => "error",
             Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl From<End> for KeyEnd {
+    fn from(end: End) -> Self {
+        match end {
+            End::Complete => Self::Complete,
+            End::Error => Self::Error,
+            End::Cancelled => Self::Cancelled,
         }
     }
 }
@@ -75,8 +88,8 @@ impl Tally {
     }
 
     /// A request was let in.
-    pub(super) fn begin(self: &Arc<Self>, account: Option<&Rc<Account>>) -> Counted {
-        Counted { tally: self.clone(), end: End::Cancelled, account: account.cloned() }
+    pub(super) fn begin(self: &Arc<Self>, account: Option<&Rc<Account>>, pass: Option<Pass>) -> Counted {
+        Counted { tally: self.clone(), end: End::Cancelled, account: account.cloned(), pass }
     }
 }
 
@@ -95,6 +108,20 @@ impl Counted {
         }
     }
 
+    /// The model that it names.
+    pub(super) fn model(&self, name: Option<&str>) {
+        if let (Some(pass), Some(name)) = (&self.pass, name) {
+            pass.model(name);
+        }
+    }
+
+    /// Its key does not let it in, as its body shows.
+    pub(super) fn refused(&self) {
+        if let Some(pass) = &self.pass {
+            pass.end(KeyEnd::Refused);
+        }
+    }
+
     /// What the request cost.
     pub(super) fn used(&self, usage: Usage) {
         let add = |total: &AtomicU64, tokens: Option<u64>| {
@@ -102,6 +129,11 @@ impl Counted {
                 total.fetch_add(tokens, Ordering::Relaxed);
             }
         };
+        if let Some(pass) = &self.pass {
+            let known =
+                |tokens: Option<u64>| tokens.filter(|tokens| *tokens <= MOST_TOKENS).unwrap_or_default();
+            pass.used(known(usage.prompt), known(usage.completion));
+        }
         add(&self.tally.prompt_tokens, usage.prompt);
         add(&self.tally.completion_tokens, usage.completion);
         if let Some(account) = &self.account {
@@ -128,6 +160,9 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.tally.ends[self.end as usize].fetch_add(1, Ordering::Relaxed);
+        if let Some(pass) = &self.pass {
+            pass.end(self.end.into());
+        }
         if let Some(account) = &self.account {
             account.ends(self.end);
         }
