@@ -14,11 +14,10 @@ use serde::Serialize;
 use super::failure::Failure;
 use super::objects::{self, Object as _};
 use super::write::Writing;
-use super::{AdminState, answer, body};
+use super::{AdminState, answer, body, tokens};
 use crate::clock::now;
 use crate::cluster::Committed;
 use crate::keys::hash;
-use crate::random;
 
 /// What secrets begin with, so that people and programs that look for lost ones know them.
 const PREFIX: &str = "sk-of-";
@@ -94,11 +93,7 @@ fn made(
 
 /// A secret of 256 random bits, and what is kept of it.
 fn secret() -> Result<(Secret, TokenHash), Failure> {
-    let token = random::token().map_err(|e| {
-        tracing::error!(error = %e, "the operating system gives no random numbers");
-        Failure::NoRandomness
-    })?;
-    let secret = Secret::new(format!("{PREFIX}{}", token.expose()));
+    let secret = Secret::new(format!("{PREFIX}{}", tokens::random_token()?.expose()));
     let hash = hash(secret.expose().as_bytes());
     Ok((secret, hash))
 }

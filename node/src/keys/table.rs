@@ -143,8 +143,10 @@ impl Keys {
         let Published { catalog, counters, .. } = &mut *published;
         let drained = counters.values().map(|counters| (counters.id.clone(), counters.drain()));
         let drained: Vec<_> = drained.filter(|(_, noted)| !noted.is_empty()).collect();
-        // Whoever holds the counters of a key that is gone may still note something.
-        counters.retain(|id, counters| catalog.keys.contains_key(id) || Arc::strong_count(counters) > 1);
+        // Whoever holds the counters of a key that is gone may still note something, or just has.
+        counters.retain(|id, counters| {
+            catalog.keys.contains_key(id) || Arc::strong_count(counters) > 1 || counters.has_pending()
+        });
         drained
     }
 }
