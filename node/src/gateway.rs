@@ -321,7 +321,7 @@ impl Gateway {
 /// Where a request goes.
 enum Direction {
     /// To a backend.
-    Backend(Admitted, Option<Pass>),
+    Backend(Admitted, Option<Box<Pass>>),
     /// Nowhere: it is answered here.
     Aside(Result<HttpResponse<BoxBody>, Refusal>),
 }

@@ -37,7 +37,7 @@ pub(super) fn admit(
     settings: &GatewaySettings,
     request: &HttpRequest,
     operation: Operation,
-) -> Result<(Admitted, Option<Pass>), Refusal> {
+) -> Result<(Admitted, Option<Box<Pass>>), Refusal> {
     let host = host(request);
     let frontend = directory
         .frontend_for(host)
@@ -64,7 +64,7 @@ pub(super) fn admit(
         taken.map_err(|retry_after| Refusal::ClientTooFast { retry_after })?;
     }
     // Last, so that nothing is taken of the key's limits for what is refused anyway.
-    let pass = key.as_ref().map(|key| key.enter(&config.identifier, operation)).transpose()?;
+    let pass = key.as_ref().map(|key| key.enter(&config.identifier, operation)).transpose()?.map(Box::new);
     Ok((Admitted { operation, frontend, config, origin, key, shown }, pass))
 }
 

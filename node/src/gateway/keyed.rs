@@ -34,6 +34,9 @@ const WRONG: &str = "the key that was sent is not known here";
 
 /// The key that a request comes with.
 pub(super) fn shown(keys: &Keys, request: &HttpRequest) -> (Option<Arc<KeyHandle>>, Shown) {
+    if !keys.has_any() {
+        return (None, Shown::default());
+    }
     let headers = request.headers();
     let values = |name| headers.get_all(name).map(HeaderValue::as_bytes);
     keys.shown(values(header::AUTHORIZATION), values(API_KEY))

@@ -40,7 +40,7 @@ pub(super) struct Counted {
     end: End,
     account: Option<Rc<Account>>,
     /// Its hold on the virtual key that it came with.
-    pass: Option<Pass>,
+    pass: Option<Box<Pass>>,
 }
 
 // === impl End ===
@@ -88,7 +88,7 @@ impl Tally {
     }
 
     /// A request was let in.
-    pub(super) fn begin(self: &Arc<Self>, account: Option<&Rc<Account>>, pass: Option<Pass>) -> Counted {
+    pub(super) fn begin(self: &Arc<Self>, account: Option<&Rc<Account>>, pass: Option<Box<Pass>>) -> Counted {
         Counted { tally: self.clone(), end: End::Cancelled, account: account.cloned(), pass }
     }
 }

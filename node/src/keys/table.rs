@@ -1,6 +1,7 @@
 //! All keys, by the hashes of their secrets, as the newest catalog has them.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -17,6 +18,8 @@ use crate::cluster::Cluster;
 #[derive(Debug, Default)]
 pub struct Keys {
     newest: ArcSwap<Table>,
+    /// Whether there are any: most nodes have none, and their requests look at nothing else.
+    has_any: AtomicBool,
     publishing: Mutex<Published>,
 }
 
@@ -95,7 +98,13 @@ impl Keys {
             let counters = counters.or_insert_with(|| Arc::new(Counters::new(id.clone()))).clone();
             table.insert(*hash.as_bytes(), Arc::new(KeyHandle::new(key.clone(), counters)));
         }
+        self.has_any.store(!table.is_empty(), Ordering::Release);
         self.newest.store(Arc::new(Table(table)));
+    }
+
+    /// Whether there are any keys.
+    pub(crate) fn has_any(&self) -> bool {
+        self.has_any.load(Ordering::Acquire)
     }
 
     /// The key that a request shows, and where: `authorization` and `api_key` are the values of these headers.
@@ -106,9 +115,6 @@ impl Keys {
     ) -> (Option<Arc<KeyHandle>>, Shown) {
         let table = self.newest.load();
         let (mut found, mut shown) = (None, Shown::default());
-        if table.0.is_empty() {
-            return (found, shown);
-        }
         for secret in authorization.filter_map(bearer) {
             if let Some(handle) = table.find(secret) {
                 shown.authorization = true;

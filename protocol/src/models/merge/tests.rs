@@ -243,7 +243,7 @@ fn an_entry_that_clients_cannot_read_is_in_no_list_by_no_name() {
     let known = [ollama("b1", &bad), openai("b2", &odd)];
     let other = aliases(&json!({ "alias": "digest", "fine": "good" }));
     for list in [tags, models, ps] {
-        let merged = list(&sources(&known), &other);
+        let merged = list(&sources(&known), &other, None);
         assert_eq!(names(&merged), ["fine", "good:latest"], "{}", String::from_utf8_lossy(&merged.body));
     }
     assert_eq!(model(&sources(&known), &other, "digest"), None);
