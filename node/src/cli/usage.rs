@@ -1,5 +1,7 @@
 //! `ollamaflow usage`: what virtual keys have used, of the whole cluster or of the node that is asked.
 
+use std::fmt::Write as _;
+
 use super::client::Page;
 use super::path::{switch, with_query};
 use super::remote::{Call, Remote, RemoteError, printable};
@@ -56,7 +58,8 @@ fn drawn(usage: &Usage, screen: Screen) -> String {
     for node in usage.nodes.iter().filter(|node| !node.answered) {
         let id = node.node.map_or_else(|| "?".to_owned(), |id| id.to_string());
         let why = printable(node.error.as_deref().unwrap_or("it has not answered"));
-        text.push_str(&format!("\n\nwithout node {id}: {why}"));
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\n\nwithout node {id}: {why}");
     }
     if !usage.complete && usage.nodes.iter().all(|node| node.answered) {
         text.push_str("\n\nthere is more: ask for fewer days");
