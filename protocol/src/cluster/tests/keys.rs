@@ -85,7 +85,7 @@ fn a_replacement_leaves_keys_alone_unless_it_has_some_and_a_rollback_restores_th
     machine.apply(put_key(key("k2", 9))).unwrap();
     assert_eq!(machine.apply(rollback(before)), Ok(Outcome::RolledBack { restored: 3 }));
     let keys = &machine.state.catalog().keys;
-    assert_eq!((keys.len(), keys["k1"].hash, keys["k2"].hash), (2, key("", 1).hash, key("", 2).hash));
+    assert_eq!((keys.len(), keys["k1"].hash, keys["k2"].hash), (2, key("k", 1).hash, key("k", 2).hash));
 }
 
 #[test]
