@@ -1,15 +1,16 @@
 //! The command line.
 
-use std::process::Output;
+use std::process::{Command, Output};
 
 use ollamaflow_tests::node::binary_path;
 
 use super::*;
 
 async fn run(node: &Node, arguments: &[&str]) -> Output {
-    let mut command = tokio::process::Command::new(binary_path());
+    let mut command = Command::new(binary_path());
     let named = ["--server", &node.url(), "--token", ADMIN_TOKEN].map(str::to_owned);
-    command.args(arguments).args(named).current_dir(node.directory()).output().await.unwrap()
+    command.args(arguments).args(named).current_dir(node.directory());
+    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
 }
 
 async fn text(node: &Node, arguments: &[&str]) -> String {
