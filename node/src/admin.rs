@@ -16,6 +16,7 @@ mod failure;
 mod frame;
 mod health;
 mod history;
+mod keys;
 mod limiter;
 mod logging;
 mod membership;
@@ -26,6 +27,7 @@ mod probes;
 mod query;
 mod sessions;
 mod tokens;
+mod usage;
 mod write;
 
 use std::sync::Arc;
@@ -35,7 +37,7 @@ use actix_web::dev::HttpServiceFactory;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::{NormalizePath, from_fn};
 use actix_web::{HttpRequest, HttpResponse, Resource, web};
-use ollamaflow_protocol::object::{Backend, Frontend};
+use ollamaflow_protocol::object::{Backend, Frontend, Key};
 
 pub use self::auth::Authority;
 use self::failure::Failure;
@@ -43,6 +45,7 @@ pub use self::probes::{Readiness, probes};
 use crate::actors::Directory;
 use crate::cluster::Cluster;
 use crate::gateway::{GatewaySettings, Tally};
+use crate::keys::{Keys, Usage};
 use crate::telemetry::Logs;
 
 /// What the handlers work with.
@@ -59,6 +62,10 @@ pub struct AdminState {
     pub read_timeout: Duration,
     /// How requests of clients ended.
     pub tally: Arc<Tally>,
+    /// The virtual keys as requests see them.
+    pub keys: Arc<Keys>,
+    /// What they have used.
+    pub usage: Arc<Usage>,
     /// The log of this node.
     pub logs: Logs,
     /// How clients are told apart.
@@ -111,6 +118,7 @@ pub fn service(state: web::Data<AdminState>) -> impl HttpServiceFactory {
                 .route(web::get().to(health::get))
                 .route(web::head().to(health::get)),
         )
+        .configure(register_keys)
         .service(
             path("/catalog", "GET, HEAD, PUT")
                 .route(web::get().to(catalog::get))
@@ -138,6 +146,28 @@ pub fn service(state: web::Data<AdminState>) -> impl HttpServiceFactory {
         .service(path("/models/reconcile", "POST").route(web::post().to(models::reconcile)))
         .configure(register_cluster)
         .default_service(web::to(not_found))
+}
+
+/// The routes of virtual keys.
+fn register_keys(config: &mut web::ServiceConfig) {
+    config
+        .service(
+            path("/keys", "GET, HEAD, PUT")
+                .route(web::get().to(objects::list::<Key>))
+                .route(web::head().to(objects::list::<Key>))
+                .route(web::put().to(keys::create)),
+        )
+        .service(
+            path("/keys/{id}", "GET, HEAD, PUT, DELETE")
+                .route(web::get().to(objects::get::<Key>))
+                .route(web::head().to(objects::exists::<Key>))
+                .route(web::put().to(objects::update::<Key>))
+                .route(web::delete().to(objects::delete::<Key>)),
+        )
+        .service(path("/keys/{id}/rotate", "POST").route(web::post().to(keys::rotate)))
+        .service(
+            path("/usage", "GET, HEAD").route(web::get().to(usage::list)).route(web::head().to(usage::list)),
+        );
 }
 
 /// The routes that are about the cluster and not about its objects.

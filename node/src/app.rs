@@ -21,6 +21,7 @@ use crate::admin::{self, AdminState, Authority, Readiness};
 use crate::catalog::CatalogPublisher;
 use crate::cluster::{PeerTlsError, SecretError, StartError};
 use crate::gateway::{self, Closing, Gateway, GatewaySettings, Shared};
+use crate::keys::UsageError;
 use crate::listener::{self, ListenerSettings, ListenerTls, ListenerTlsError};
 use crate::media::{Fetcher, Limits, Media};
 use crate::models::{self, Claims, Reconciling};
@@ -64,6 +65,9 @@ pub enum AppError {
     /// TLS towards clients cannot be set up.
     #[error("Webserver.Ssl: {0}")]
     ClientTls(#[from] ListenerTlsError),
+    /// Usage of virtual keys cannot be kept.
+    #[error(transparent)]
+    Usage(#[from] UsageError),
     /// The server stopped with an error.
     #[error("the server stopped: {0}")]
     Server(#[source] io::Error),
@@ -93,6 +97,7 @@ async fn run(loaded: Loaded, logs: &Logs) -> Result<(), AppError> {
     let actors = Actors::start(catalog, probe_settings(settings)).await;
     actix_web::rt::spawn(clustering::publish(cluster.clone(), publisher));
     actix_web::rt::spawn(models::heed(cluster.clone(), actors.directory()));
+    let (keys, usage) = clustering::start_keys(settings, &cluster)?;
     let claims = Claims::start(cluster.clone());
     let reconciling = Reconciling::start(cluster.clone(), actors.directory(), claims.clone());
     let readiness = Readiness::new();
@@ -101,6 +106,7 @@ async fn run(loaded: Loaded, logs: &Logs) -> Result<(), AppError> {
         settings: gateway_settings(settings, clients.are_local()),
         cluster: cluster.clone(),
         claims,
+        keys: keys.clone(),
         tally: Arc::default(),
         lists: Arc::default(),
         access: logs.access().clone(),
@@ -112,6 +118,8 @@ async fn run(loaded: Loaded, logs: &Logs) -> Result<(), AppError> {
         authority: Authority::new(&settings.admin_bearer_tokens),
         gateway: shared.settings.clone(),
         tally: shared.tally.clone(),
+        keys,
+        usage: usage.clone(),
         logs: logs.clone(),
         read_timeout: settings.webserver.io.read_timeout(),
         default_headers: default_headers(settings),
@@ -145,6 +153,7 @@ async fn run(loaded: Loaded, logs: &Logs) -> Result<(), AppError> {
     let result = tokio::try_join!(server, admin_server).map_err(AppError::Server);
     reconciling.stop().await;
     actors.stop();
+    usage.stop().await;
     cluster.stop().await;
     tracing::info!("stopped");
     result.map(drop)

@@ -26,6 +26,7 @@ mod status;
 mod table;
 pub mod top;
 pub mod trial;
+pub mod usage;
 mod verdict;
 mod wire;
 

@@ -22,11 +22,13 @@ mod error;
 mod forming;
 mod greeting;
 mod handler;
+mod inbox;
 mod leading;
 mod network;
 mod node;
 mod note;
 mod proposing;
+mod question;
 mod report;
 mod settings;
 mod start;
@@ -49,6 +51,7 @@ pub use self::contention::Contention;
 pub use self::error::ClusterError;
 pub use self::network::{PeerSecret, PeerTls, PeerTlsError, Reason, Rejections, SecretError};
 pub use self::note::{Note, Received};
+pub use self::question::{Asked, Question, Reply};
 pub use self::settings::{ClusterSettings, Link, Seed, Start, Timing};
 pub use self::start::StartError;
 pub use self::status::{MemberStatus, Role, Status};
@@ -176,6 +179,16 @@ impl Cluster {
     /// What other members let this node know. There is one reader: later calls get none.
     pub fn notes(&self) -> Option<mpsc::Receiver<Received>> {
         self.0.node.inbox.open()
+    }
+
+    /// Asks the other members, and waits for their answers: for some seconds, where one is silent.
+    pub async fn ask(&self, question: &Question) -> Vec<Reply> {
+        question::ask(&self.0.node, question).await
+    }
+
+    /// What other members ask this node. There is one reader: later calls get none.
+    pub fn questions(&self) -> Option<mpsc::Receiver<Asked>> {
+        self.0.node.desk.open()
     }
 
     /// Why this node cannot do its part, in a sentence; none if it can. A node without a leader can: it proxies.

@@ -16,6 +16,7 @@ mod images;
 mod ingress;
 mod intake;
 mod journal;
+mod keyed;
 mod local;
 mod manage;
 mod merged;
@@ -55,6 +56,7 @@ use self::trace::Trace;
 use self::translating::Translating;
 use crate::actors::{Directory, End, Moment};
 use crate::cluster::Cluster;
+use crate::keys::{Keys, Pass};
 use crate::listener::{Connection, Keeping};
 use crate::media::Fetcher;
 use crate::models::Claims;
@@ -101,6 +103,8 @@ pub struct Shared {
     pub cluster: Cluster,
     /// Who works on which model at which backend.
     pub claims: Claims,
+    /// Who is let in by which virtual key.
+    pub keys: Arc<Keys>,
     /// How requests ended.
     pub tally: Arc<Tally>,
     /// The merged lists of models.
@@ -119,6 +123,7 @@ pub struct Gateway {
     cluster: Cluster,
     /// Who works on which model at which backend.
     claims: Claims,
+    keys: Arc<Keys>,
     tally: Arc<Tally>,
     lists: Arc<Lists>,
     access: Rc<AccessLog>,
@@ -130,10 +135,10 @@ impl Gateway {
     /// One per worker thread, made on that thread, in its runtime.
     pub fn new(shared: Shared, upstream: upstream::Client, fetcher: Fetcher, closing: Closing) -> Self {
         closing.listen();
-        let Shared { directory, settings, cluster, claims, tally, lists, access } = shared;
+        let Shared { directory, settings, cluster, claims, keys, tally, lists, access } = shared;
         // Requests hold it: to count who does is no matter for all workers.
         let access = Rc::new(access);
-        Self { directory, settings, upstream, fetcher, cluster, claims, tally, lists, access }
+        Self { directory, settings, upstream, fetcher, cluster, claims, keys, tally, lists, access }
     }
 
     /// The service for every path that is not the admin API's.
@@ -169,13 +174,13 @@ impl Gateway {
         let mut protocol = None;
         let mut listening = None;
         let outcome = match self.direct(request) {
-            Direction::Backend(admitted) => {
+            Direction::Backend(admitted, pass) => {
                 protocol = Some(admitted.operation.protocol());
                 if let Some(account) = &account {
                     account.admitted(&admitted);
                 }
                 journal::came(request, &admitted, &id);
-                let mut counted = Some(Counted::begin(&admitted, started, account.as_ref()));
+                let mut counted = Some(Counted::begin(&admitted, pass, started, account.as_ref()));
                 // Pinned here, since a future that is passed on by value is copied, and held twice.
                 let outcome = {
                     let carrying =
@@ -239,8 +244,8 @@ impl Gateway {
         }
         let outcome = match route::classify(request.method().as_str(), request.path()) {
             Route::Proxy(operation) => {
-                return match ingress::admit(&self.directory, &self.settings, request, operation) {
-                    Ok(admitted) => Direction::Backend(admitted),
+                return match ingress::admit(&self.directory, &self.keys, &self.settings, request, operation) {
+                    Ok((admitted, pass)) => Direction::Backend(admitted, pass),
                     Err(refusal) => {
                         if matches!(refusal, Refusal::NoFrontend(_)) {
                             self.tally.homeless(operation);
@@ -276,6 +281,7 @@ impl Gateway {
         journal::received(admitted, id, &received.body);
         trace.model(received.facts.model.as_deref());
         let wish = naming::wish(request, admitted.operation, &admitted.config, &mut received)?;
+        keyed::check(request, admitted, &mut received, counted.as_ref())?;
         if received.facts.residence.is_some()
             && let Some(answer) =
                 Box::pin(self.reside(request, admitted, &received, wish.clone(), id, trace)).await?
@@ -330,7 +336,7 @@ impl Gateway {
 /// Where a request goes.
 enum Direction {
     /// To a backend.
-    Backend(Admitted),
+    Backend(Admitted, Option<Box<Pass>>),
     /// Nowhere: it is answered here.
     Aside(Result<HttpResponse<BoxBody>, Refusal>),
 }

@@ -6,7 +6,7 @@
 //! * a request: listener ([`app`]) -> [`gateway`] -> [`upstream`] -> backend, and its bytes back;
 //! * observation: every part -> [`telemetry`].
 //!
-//! `settings, telemetry, catalog, cluster` -> `upstream` -> `media, actors` -> `models` -> `gateway` -> `admin` -> `app` -> `cli`.
+//! `settings, telemetry, catalog, cluster` -> `keys, upstream` -> `media, actors` -> `models` -> `gateway` -> `admin` -> `app` -> `cli`.
 
 pub mod actors;
 pub mod admin;
@@ -16,6 +16,7 @@ pub mod cli;
 pub mod clock;
 pub mod cluster;
 pub mod gateway;
+pub mod keys;
 pub mod listener;
 pub mod media;
 pub mod models;

@@ -1,4 +1,4 @@
-//! The catalog: every configured frontend and backend, as one consistent value.
+//! The catalog: every configured frontend, backend and virtual key, as one consistent value.
 //!
 //! In: whole objects. Out: lookups by id. Who changes it, stores it or watches it is not known here.
 
@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::id::{BackendId, FrontendId};
-use crate::object::{Backend, Frontend, JsonPath};
+use crate::id::{BackendId, FrontendId, KeyId};
+use crate::object::{Backend, Frontend, JsonPath, Key};
 
 /// All configuration that requests are served by. Cloning shares the objects.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -17,6 +17,8 @@ pub struct Catalog {
     pub frontends: BTreeMap<FrontendId, Arc<Frontend>>,
     /// Backends by id.
     pub backends: BTreeMap<BackendId, Arc<Backend>>,
+    /// Virtual keys by id. They may name frontends that do not exist: those let nobody in.
+    pub keys: BTreeMap<KeyId, Arc<Key>>,
 }
 
 /// A reason why objects do not make a catalog. Positions count from 0 in the lists that were given.

@@ -1,4 +1,4 @@
-//! Names of frontends, backends, clusters and admin tokens as they appear in URLs, in the catalog and in headers.
+//! Names of frontends, backends, clusters, admin tokens and virtual keys as they appear in URLs, in the catalog and in headers.
 //!
 //! In: text from a request path, a JSON body or the settings file. Out: cheap-to-clone, always valid ids.
 //! Knows nothing about the objects that carry the ids.
@@ -31,6 +31,10 @@ pub struct ClusterId(Arc<str>);
 /// Name of an admin token; the same rules. It stands for the token in the history, so it is no secret.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TokenName(Arc<str>);
+
+/// Identifier of a virtual key; the same rules. It stands for the key wherever that is told of, so it is no secret.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId(Arc<str>);
 
 /// Why a text is not an identifier.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -154,8 +158,10 @@ id_type!(BackendId);
 id_type!(FrontendId);
 id_type!(ClusterId);
 id_type!(TokenName);
+id_type!(KeyId);
 placeholder!(BackendId);
 placeholder!(FrontendId);
+placeholder!(KeyId);
 
 #[cfg(test)]
 mod tests {

@@ -3,12 +3,14 @@
 //! The body itself goes on as it is; nothing here judges whether a backend will like it. A broken or cut body gives
 //! what was found up to there.
 
+mod names;
 mod prefix;
 mod residence;
 mod runner;
 
 use std::borrow::Cow;
 
+pub use self::names::model_names;
 pub use self::prefix::Beginning;
 pub use self::residence::Residence;
 pub use self::runner::RunnerOptions;

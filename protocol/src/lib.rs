@@ -18,5 +18,7 @@ pub mod proxies;
 pub mod resume;
 pub mod route;
 pub mod time;
+pub mod token_hash;
 pub mod translate;
+pub mod usage;
 pub mod wire;

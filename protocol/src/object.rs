@@ -6,6 +6,7 @@
 pub mod backend;
 pub mod format;
 pub mod frontend;
+pub mod key;
 pub mod lenient;
 pub mod patch;
 pub mod path;
@@ -19,6 +20,7 @@ use serde_json::Value;
 pub use self::backend::Backend;
 pub use self::format::{ApiFormat, BackendState, HealthCheckMethod, LoadBalancing};
 pub use self::frontend::Frontend;
+pub use self::key::{Key, KeyOperation};
 pub use self::lenient::{ObjectError, Parsed};
 pub use self::path::{JsonPath, Segment};
 pub use self::record::Exposed;

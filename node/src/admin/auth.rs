@@ -12,12 +12,12 @@ use actix_web::{HttpRequest, ResponseError as _, web};
 use ollamaflow_protocol::cluster::{Token, TokenHash};
 use ollamaflow_protocol::id::TokenName;
 use ollamaflow_protocol::object::Secret;
-use ring::digest::{SHA256, digest};
 use subtle::{ConditionallySelectable as _, ConstantTimeEq as _};
 
 use super::AdminState;
 use super::failure::Failure;
 use super::limiter::{Limiter, TooSoon};
+use crate::keys::hash;
 
 /// The tokens of the settings file, and the memory of wrong ones.
 pub struct Authority {
@@ -73,13 +73,6 @@ fn authenticate(request: &HttpRequest) -> Result<Caller, Failure> {
             Failure::TooManyAttempts { seconds }
         }
     })
-}
-
-/// SHA-256, as which tokens are kept and compared.
-pub(super) fn hash(token: &[u8]) -> TokenHash {
-    let mut bytes = [0; 32];
-    bytes.copy_from_slice(digest(&SHA256, token).as_ref());
-    TokenHash::new(bytes)
 }
 
 /// The token of a bearer value; the scheme's name is case-insensitive (RFC 9110 section 11.1).

@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use ollamaflow_protocol::cluster::ClusterState;
 use ollamaflow_protocol::id::ClusterId;
 use ollamaflow_protocol::object::record::Record;
-use ollamaflow_protocol::object::{Backend, Exposed, Frontend, JsonPath, ObjectError};
+use ollamaflow_protocol::object::{Backend, Exposed, Frontend, JsonPath, Key, ObjectError};
 use ollamaflow_protocol::time::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -32,6 +32,8 @@ struct Backup<'a, F: Serialize, B: Serialize> {
     has_secrets: bool,
     frontends: Vec<F>,
     backends: Vec<B>,
+    /// With the hashes of their secrets, which are in no backup.
+    keys: Vec<&'a Key>,
 }
 
 /// `GET /v1.0/cluster/backup`.
@@ -55,7 +57,7 @@ pub(super) async fn take(
     Ok(answer::tagged(response, newest.catalog_revision()))
 }
 
-/// `POST /v1.0/cluster/restore`: the frontends and backends of a backup and no others. Secrets that are not in it
+/// `POST /v1.0/cluster/restore`: the frontends, backends and virtual keys of a backup and no others. Secrets that are not in it
 /// are those of the stored objects; where there are none, nothing is restored and the answer names the place.
 pub(super) async fn restore(
     request: HttpRequest,
@@ -86,6 +88,7 @@ fn backup<'a, F: Serialize, B: Serialize>(
         has_secrets,
         frontends: catalog.frontends.values().map(|object| frontend(object)).collect(),
         backends: catalog.backends.values().map(|object| backend(object)).collect(),
+        keys: catalog.keys.values().map(AsRef::as_ref).collect(),
     }
 }
 

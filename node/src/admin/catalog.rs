@@ -4,7 +4,7 @@ mod document;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use ollamaflow_protocol::cluster::{ClusterState, Command, Precondition};
-use ollamaflow_protocol::object::{Backend, Frontend};
+use ollamaflow_protocol::object::{Backend, Frontend, Key};
 use serde::Serialize;
 
 pub(super) use self::document::Objects;
@@ -23,6 +23,7 @@ struct Shown<'a> {
     revision: u64,
     frontends: Vec<&'a Frontend>,
     backends: Vec<&'a Backend>,
+    keys: Vec<&'a Key>,
 }
 
 /// `GET /v1.0/catalog`.
@@ -54,9 +55,9 @@ pub(super) async fn replace(
 /// Makes these objects the only ones; answers with the catalog.
 pub(super) async fn replace_by(writing: &Writing<'_>, objects: &Objects) -> Result<HttpResponse, Failure> {
     let committed = writing.change(|newest| {
-        let Objects { frontends, backends, .. } = objects.clone();
+        let Objects { frontends, backends, keys, .. } = objects.clone();
         let expect = expect(&writing.conditions, newest)?;
-        Ok(Command::ReplaceCatalog { frontends, backends, expect })
+        Ok(Command::ReplaceCatalog { frontends, backends, keys, expect })
     });
     let committed = committed.await?;
     Ok(writing.answer(shown(&committed.state)?))
@@ -65,7 +66,7 @@ pub(super) async fn replace_by(writing: &Writing<'_>, objects: &Objects) -> Resu
 /// What must still be true of the catalog when the command is applied, if the conditions hold now.
 pub(super) fn expect(conditions: &Conditions, state: &ClusterState) -> Result<Precondition, Failure> {
     let catalog = state.catalog();
-    let is_empty = catalog.frontends.is_empty() && catalog.backends.is_empty();
+    let is_empty = catalog.frontends.is_empty() && catalog.backends.is_empty() && catalog.keys.is_empty();
     conditions.check_catalog(state.catalog_revision(), state.revision(), is_empty)?;
     Ok(if conditions.is_empty() {
         Precondition::Any
@@ -80,6 +81,7 @@ fn shown(state: &ClusterState) -> Result<HttpResponse, Failure> {
         revision: state.catalog_revision(),
         frontends: catalog.frontends.values().map(AsRef::as_ref).collect(),
         backends: catalog.backends.values().map(AsRef::as_ref).collect(),
+        keys: catalog.keys.values().map(AsRef::as_ref).collect(),
     };
     Ok(answer::tagged(answer::ok(&shown)?, state.catalog_revision()))
 }

@@ -47,6 +47,12 @@ pub(super) enum Failure {
     Contended(String),
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+    /// It cannot be done at the moment; the sentence says why.
+    #[error("{0}")]
+    NotNow(String),
+    /// What this node has stored cannot be read; the sentence says what.
+    #[error("{0}")]
+    Unreadable(String),
     #[error("the answer could not be written")]
     Unwritable,
     #[error("the operating system gives no random numbers")]
@@ -87,9 +93,9 @@ impl Failure {
             Self::TooLarge { .. } => error(ErrorKind::TooLarge),
             Self::Unmet(_) => error(ErrorKind::Conflict).with_http_status(412),
             Self::Conflict(_) => error(ErrorKind::Conflict),
-            Self::Contended(_) => error(ErrorKind::InternalError).with_http_status(503),
+            Self::Contended(_) | Self::NotNow(_) => error(ErrorKind::InternalError).with_http_status(503),
             Self::Cluster(failed) => cluster(failed),
-            Self::Unwritable | Self::NoRandomness => error(ErrorKind::InternalError),
+            Self::Unwritable | Self::NoRandomness | Self::Unreadable(_) => error(ErrorKind::InternalError),
         }
     }
 
@@ -97,7 +103,7 @@ impl Failure {
     fn retry_after(&self) -> Option<u64> {
         match self {
             Self::TooManyAttempts { seconds } => Some(*seconds),
-            Self::Contended(_) => Some(CONTENTION_SECONDS),
+            Self::Contended(_) | Self::NotNow(_) => Some(CONTENTION_SECONDS),
             Self::Cluster(error) => error.retry_after().map(|after| after.as_secs().max(1)),
             _ => None,
         }

@@ -1,4 +1,4 @@
-//! Frontends and backends: reading and writing one, listing all.
+//! Frontends, backends and virtual keys: reading and writing one, listing all.
 
 mod kind;
 
@@ -11,7 +11,7 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 use ollamaflow_protocol::cluster::{ClusterState, Outcome, Precondition};
 
-use self::kind::Object;
+pub(super) use self::kind::Object;
 use super::conditions::Conditions;
 use super::failure::Failure;
 use super::write::Writing;
@@ -68,14 +68,10 @@ pub(super) async fn create<T: Object>(
     let text = body::read(&request, payload, body::OBJECT_BYTES, state.read_timeout).await?;
     let object = writing.accept(T::create(&text, now())?)?;
     object.check().map_err(Failure::Invalid)?;
-    let id = object.id().clone();
     let committed = writing.command(object.clone().put(Precondition::Absent, &text)).await?;
-    let mut response = written(StatusCode::CREATED, &state, &committed, object)?;
-    let location = format!("/v1.0/{}s/{}", T::KIND, id.as_ref());
-    if let Ok(location) = HeaderValue::from_str(&location) {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    Ok(writing.answer(response))
+    let id = object.id().clone();
+    let response = written(StatusCode::CREATED, &state, &committed, object)?;
+    Ok(writing.answer(located::<T>(response, &id)))
 }
 
 /// Changes an object: what the body does not name stays as it is.
@@ -134,12 +130,12 @@ fn parse<T: Object>(text: &str) -> Result<T::Id, Failure> {
     T::Id::try_from(text).map_err(|_| missing::<T>(text))
 }
 
-fn find<'a, T: Object>(state: &'a ClusterState, text: &str) -> Result<&'a Arc<T>, Failure> {
+pub(super) fn find<'a, T: Object>(state: &'a ClusterState, text: &str) -> Result<&'a Arc<T>, Failure> {
     let found = T::all(state.catalog()).get(&parse::<T>(text)?);
     found.ok_or_else(|| missing::<T>(text))
 }
 
-fn missing<T: Object>(id: &str) -> Failure {
+pub(super) fn missing<T: Object>(id: &str) -> Failure {
     Failure::Missing { kind: T::KIND, id: id.to_owned() }
 }
 
@@ -147,22 +143,37 @@ fn name<T: Object>(id: &str) -> String {
     format!("{} {id}", T::KIND)
 }
 
-/// The object as the write left it. This node may know a later one by now, whose revision must not be taken for the
-/// write's own: the next change of this client would undo that one.
+/// The answer to a create, which tells where the new object is.
+pub(super) fn located<T: Object>(mut response: HttpResponse, id: &T::Id) -> HttpResponse {
+    let location = format!("/v1.0/{}s/{}", T::KIND, id.as_ref());
+    if let Ok(location) = HeaderValue::from_str(&location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}
+
+/// The answer with the object as the write left it.
 fn written<T: Object>(
     status: StatusCode,
     admin: &AdminState,
     committed: &Committed,
     proposed: T,
 ) -> Result<HttpResponse, Failure> {
+    let (object, revision) = as_written(committed, proposed);
+    Ok(answer::tagged(answer::json(status, &object.shown(&admin.directory))?, revision))
+}
+
+/// The object as the write left it, and its revision. This node may know a later one by now, whose revision must not be
+/// taken for the write's own: the next change of this client would undo that one.
+pub(super) fn as_written<T: Object>(committed: &Committed, proposed: T) -> (T, u64) {
     let Committed { applied, state } = committed;
     let stored = T::all(state.catalog()).get(proposed.id());
     let is_stored =
         |stored: &&Arc<T>| applied.outcome == Outcome::Unchanged || stored.revision() == applied.revision;
     if let Some(stored) = stored.filter(is_stored) {
-        return Ok(answer::tagged(answer::json(status, &stored.shown(&admin.directory))?, stored.revision()));
+        return (T::clone(stored), stored.revision());
     }
     let change = state.history().find(|change| change.revision == applied.revision);
     let object = proposed.at(applied.revision, change.map_or_else(now, |change| change.at_utc));
-    Ok(answer::tagged(answer::json(status, &object.shown(&admin.directory))?, applied.revision))
+    (object, applied.revision)
 }

@@ -10,10 +10,11 @@ use ollamaflow_protocol::object::{JsonPath, Secret};
 use ollamaflow_protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::auth::{self, FILE_PREFIX};
+use super::auth::FILE_PREFIX;
 use super::failure::Failure;
 use super::write::Writing;
 use super::{AdminState, answer, body, query};
+use crate::keys::hash;
 use crate::random;
 
 /// Fewest characters of a token that an admin chooses: shorter ones can be guessed from their hash.
@@ -100,7 +101,7 @@ pub(super) async fn create(
         Some(token) => checked_token(token)?,
         None => random_token()?,
     };
-    let hash = auth::hash(token.expose().as_bytes());
+    let hash = hash(token.expose().as_bytes());
     let command = Command::PutToken { name: name.clone(), hash, expect: Precondition::Absent };
     let committed = writing.command(command).await?;
     let made = Made { name: &name, token: token.expose(), revision: committed.applied.revision };
@@ -155,7 +156,7 @@ fn checked_token(token: Secret) -> Result<Secret, Failure> {
 }
 
 /// 256 random bits in hexadecimal digits.
-fn random_token() -> Result<Secret, Failure> {
+pub(super) fn random_token() -> Result<Secret, Failure> {
     random::token().map_err(|e| {
         tracing::error!(error = %e, "the operating system gives no random numbers");
         Failure::NoRandomness

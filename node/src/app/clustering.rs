@@ -1,14 +1,19 @@
 //! The node's part in the cluster: how it begins, and how what was agreed on reaches the rest of the node.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::{AppError, listen};
 use crate::catalog::CatalogPublisher;
 use crate::cluster::{Cluster, ClusterSettings, Link, PeerSecret, PeerTls, Seed, Start, Timing};
+use crate::keys::{Keys, Usage, UsageError, answer_peers};
 use crate::settings::{ClusterPlan, ClusterStart, Settings};
 
 /// Where below the data directory the cluster's log and snapshots are.
 const DIRECTORY: &str = "cluster";
+
+/// Where below it the books of virtual keys are.
+const USAGE: &str = "usage";
 
 /// Takes part in the cluster. The objects of the settings are the first ones of a new cluster.
 pub(super) async fn start(settings: &Settings, plan: ClusterPlan) -> Result<Cluster, AppError> {
@@ -31,6 +36,19 @@ pub(super) async fn start(settings: &Settings, plan: ClusterPlan) -> Result<Clus
         seed: Seed { frontends: settings.frontends.clone(), backends: settings.backends.clone() },
     };
     Ok(Cluster::start(settings).await?)
+}
+
+/// The virtual keys of the catalog, and the books of what they use.
+pub(super) fn start_keys(
+    settings: &Settings,
+    cluster: &Cluster,
+) -> Result<(Arc<Keys>, Arc<Usage>), UsageError> {
+    let keys = Arc::new(Keys::default());
+    keys.publish(&cluster.state());
+    let usage = Usage::start(Path::new(&settings.data_directory).join(USAGE), keys.clone())?;
+    actix_web::rt::spawn(keys.clone().follow(cluster.clone()));
+    actix_web::rt::spawn(answer_peers(cluster.clone(), usage.clone()));
+    Ok((keys, usage))
 }
 
 /// The connection to the other nodes; none for a node that is alone for good.

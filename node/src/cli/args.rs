@@ -1,5 +1,6 @@
 //! The arguments, by clap, turned into the inputs of the settings.
 
+mod keys;
 mod models;
 mod objects;
 mod remote;
@@ -14,6 +15,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use ollamaflow_protocol::object::Secret;
 
+use self::keys::{KeysArguments, UsageArguments};
 use self::models::ModelsArguments;
 use self::objects::{BackendsArguments, FrontendsArguments};
 use self::remote::{ApplyArguments, ClusterArguments, FormatArguments, RemoteArguments};
@@ -161,15 +163,19 @@ enum TopCommand {
     Frontends(FrontendsArguments),
     /// Look at backends and change them
     Backends(BackendsArguments),
+    /// Make virtual keys, which clients are let in by, look at them and change them
+    Keys(KeysArguments),
+    /// Show what virtual keys have used, by key, model and day
+    Usage(UsageArguments),
     /// See which model is where, and have models brought, updated and deleted
     Models(ModelsArguments),
     /// See which client is bound to which backend
     Sessions(SessionsArguments),
     /// Look at the cluster of a running node, or change it
     Cluster(ClusterArguments),
-    /// Put the frontends and backends of a file into the catalog of a running node, all or none
+    /// Put the frontends, backends and keys of a file into the catalog of a running node, all or none
     Apply(ApplyArguments),
-    /// Write all frontends and backends as a file that `apply` takes
+    /// Write all frontends, backends and keys as a file that `apply` takes
     Export(ExportArguments),
     /// Send a prompt through a frontend, and tell how fast the answer came and from where
     Try(TryArguments),
@@ -237,6 +243,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, c
         TopCommand::Status(arguments) => client(source, arguments.into_parts()),
         TopCommand::Frontends(arguments) => client(source, arguments.into_parts()),
         TopCommand::Backends(arguments) => client(source, arguments.into_parts()),
+        TopCommand::Keys(arguments) => client(source, arguments.into_parts()),
+        TopCommand::Usage(arguments) => client(source, arguments.into_parts()),
         TopCommand::Models(arguments) => client(source, arguments.into_parts()),
         TopCommand::Sessions(arguments) => client(source, arguments.into_parts()),
         TopCommand::Export(arguments) => client(source, arguments.into_parts()),

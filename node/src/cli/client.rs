@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 
 use super::remote::{self, Access, RemoteError};
 use super::screen::Screen;
-use super::{Verdict, doctor, explain, export, models, objects, sessions, status, top, trial};
+use super::{Verdict, doctor, explain, export, models, objects, sessions, status, top, trial, usage};
 
 /// One such command.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Task {
     /// How the node, its cluster and the backends are.
     Status,
-    /// Frontends and backends.
+    /// Frontends, backends and virtual keys.
     Objects(objects::Objects),
     /// Where a request would go.
     Explain(explain::Explain),
@@ -23,6 +23,8 @@ pub enum Task {
     Models(models::ModelsAction),
     /// Sessions of clients.
     Sessions(sessions::SessionsAction),
+    /// What virtual keys have used.
+    Usage(usage::UsageAsked),
     /// The catalog, as a file.
     Export(export::Export),
     /// A prompt, and how long it takes.
@@ -88,6 +90,7 @@ async fn perform(remote: &remote::Remote, task: Task, pen: &mut Pen<'_>) -> Resu
         Task::Explain(asked) => explain::page(remote, &asked, pen.screen).await?,
         Task::Models(action) => return models::run(remote, &action, pen).await,
         Task::Sessions(action) => sessions::page(remote, &action, pen.screen).await?,
+        Task::Usage(asked) => usage::page(remote, &asked, pen.screen).await?,
         Task::Export(asked) => return export::run(remote, &asked, pen).await,
         Task::Try(asked) => return trial::run(remote, &asked, pen).await,
         Task::Top(asked) => return top::run(remote, &asked, pen).await,

@@ -1,4 +1,4 @@
-//! `ollamaflow export`: all frontends and backends, as a file that `apply` takes.
+//! `ollamaflow export`: all frontends, backends and virtual keys, as a file that `apply` takes.
 
 use std::path::PathBuf;
 
@@ -35,16 +35,21 @@ pub(super) async fn run(remote: &Remote, asked: &Export, pen: &mut Pen<'_>) -> R
     };
     files::write_private(file, text.as_bytes(), asked.force)?;
     let count = |list: &str| objects[list].as_array().map_or(0, Vec::len);
-    let (frontends, backends) = (count("Frontends"), count("Backends"));
+    let (frontends, backends, keys) = (count("Frontends"), count("Backends"), count("Keys"));
     let secrets = if asked.include_secrets { ", with secrets in clear: keep it safe" } else { "" };
-    let objects = format!("{}, {}", counted(frontends, "frontend"), counted(backends, "backend"));
+    let objects = format!(
+        "{}, {}, {}",
+        counted(frontends, "frontend"),
+        counted(backends, "backend"),
+        counted(keys, "key")
+    );
     let text = format!("wrote {} ({objects}{secrets})", file.display());
-    let json = json!({ "File": file, "Frontends": frontends, "Backends": backends, "Secrets": asked.include_secrets });
+    let json = json!({ "File": file, "Frontends": frontends, "Backends": backends, "Keys": keys, "Secrets": asked.include_secrets });
     pen.page(&Page::done(text, json))?;
     Ok(Verdict::Good)
 }
 
-/// The two lists, without what belongs to this cluster alone.
+/// The lists, without what belongs to this cluster alone.
 fn objects(document: &Value) -> Option<Value> {
     let list = |name: &str| -> Option<Value> {
         let items = document.get(name)?.as_array()?;
@@ -55,7 +60,11 @@ fn objects(document: &Value) -> Option<Value> {
                 .collect(),
         )
     };
-    Some(json!({ "Frontends": list("Frontends")?, "Backends": list("Backends")? }))
+    let mut objects = json!({ "Frontends": list("Frontends")?, "Backends": list("Backends")? });
+    if let Some(keys) = list("Keys") {
+        objects["Keys"] = keys;
+    }
+    Some(objects)
 }
 
 fn portable(object: &Map<String, Value>) -> Map<String, Value> {

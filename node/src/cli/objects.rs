@@ -1,4 +1,4 @@
-//! `ollamaflow frontends ...` and `ollamaflow backends ...`: looks at the objects of a running node and changes them.
+//! `ollamaflow frontends ...`, `ollamaflow backends ...` and `ollamaflow keys ...`: looks at the objects of a running node and changes them.
 //!
 //! A change is made on the condition that the object is still as it was when it was read, here or for the file that is
 //! given: nothing is overwritten that nobody has seen.
@@ -16,7 +16,7 @@ pub(super) use self::render::{backends as render_backends, health as render_heal
 use super::client::Page;
 use super::files;
 use super::path::{path, switch, with_query};
-use super::remote::{Answer, Call, Remote, RemoteError};
+use super::remote::{Answer, Call, Remote, RemoteError, printable};
 use super::screen::Screen;
 
 /// Asks a node to pass over properties that it does not know.
@@ -29,6 +29,8 @@ pub enum Kind {
     Frontend,
     /// An upstream server.
     Backend,
+    /// A virtual key.
+    Key,
 }
 
 /// What to do with objects of a kind.
@@ -58,6 +60,11 @@ pub enum ObjectsAction {
         id: String,
         /// Whether frontends that list the backend let go of it.
         force: bool,
+    },
+    /// Give a key a new secret.
+    Rotate {
+        /// Its name.
+        id: String,
     },
     /// Give one another state.
     Turn {
@@ -115,6 +122,12 @@ pub(super) async fn page(remote: &Remote, asked: &Objects, screen: Screen) -> Re
             remote.send(Call::delete(&path)).await.map_err(|error| hint(error, kind, *force))?;
             Ok(Page::done(format!("{} {id} was removed", kind.name()), json!({ "Identifier": id })))
         }
+        ObjectsAction::Rotate { id } => {
+            let path = format!("{}/rotate", kind.path(id));
+            let key: Map<String, Value> = remote.send(Call::post(&path)).await?.read()?;
+            let text = format!("key {id} has a new secret, and its old one lets nobody in any more");
+            Ok(Page::new(with_secret(text, &key), Value::Object(key)))
+        }
         ObjectsAction::Turn { id, state, wait } => state::turn(remote, kind, id, *state, *wait).await,
     }
 }
@@ -124,6 +137,7 @@ async fn list(remote: &Remote, kind: Kind, screen: Screen) -> Result<Page, Remot
     let text = match kind {
         Kind::Frontend => render::frontends(answer.read()?, screen),
         Kind::Backend => render::backends(answer.read()?, screen),
+        Kind::Key => render::keys(answer.read()?, screen),
     };
     Ok(Page::new(text, answer.read()?))
 }
@@ -165,7 +179,7 @@ fn told(kind: Kind, change: &Change, answer: &Answer, states: render::States<'_>
     if change.create {
         let made =
             if change.dry_run { "would be created (dry run: nothing was written)" } else { "was created" };
-        return format!("{named} {made}");
+        return with_secret(format!("{named} {made}"), states.after);
     }
     let changes = render::changes(states, screen);
     let revision = answer.etag.as_deref().unwrap_or_default().trim_matches('"').to_owned();
@@ -175,6 +189,16 @@ fn told(kind: Kind, change: &Change, answer: &Answer, states: render::States<'_>
             format!("{named} would be changed (dry run: nothing was written)\n\n{changes}")
         }
         (Some(changes), false) => format!("{named} was changed (revision {revision})\n\n{changes}"),
+    }
+}
+
+/// The sentence, and the secret of a key if there is a new one.
+fn with_secret(text: String, key: &Map<String, Value>) -> String {
+    match key.get("Secret").and_then(Value::as_str) {
+        Some(secret) => {
+            format!("{text}\n\n{}\n\nThis is its secret. It is shown now and never again.", printable(secret))
+        }
+        None => text,
     }
 }
 
@@ -234,6 +258,7 @@ impl Kind {
         match self {
             Self::Frontend => "frontend",
             Self::Backend => "backend",
+            Self::Key => "key",
         }
     }
 
@@ -241,6 +266,7 @@ impl Kind {
         match self {
             Self::Frontend => "/v1.0/frontends",
             Self::Backend => "/v1.0/backends",
+            Self::Key => "/v1.0/keys",
         }
     }
 
@@ -249,6 +275,7 @@ impl Kind {
         match self {
             Self::Frontend => "/v1.0/frontends",
             Self::Backend => "/v1.0/backends/health",
+            Self::Key => "/v1.0/keys",
         }
     }
 
@@ -260,7 +287,7 @@ impl Kind {
     /// Where one is, with what is known of it.
     pub(super) fn live_path(self, id: &str) -> String {
         match self {
-            Self::Frontend => self.path(id),
+            Self::Frontend | Self::Key => self.path(id),
             Self::Backend => path(["v1.0", "backends", id, "health"]),
         }
     }

@@ -42,6 +42,55 @@ pub(super) struct Frontend {
     pub(super) active: bool,
 }
 
+/// A virtual key.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct Key {
+    pub(super) identifier: String,
+    pub(super) name: String,
+    pub(super) active: bool,
+    pub(super) frontends: Vec<String>,
+    pub(super) models: Vec<String>,
+    pub(super) expires_utc: Option<String>,
+    pub(super) requests_per_minute: u32,
+    pub(super) tokens_per_minute: u32,
+    pub(super) max_parallel_requests: u32,
+}
+
+/// What keys have used.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct Usage {
+    pub(super) from: String,
+    pub(super) to: String,
+    pub(super) complete: bool,
+    pub(super) total: UsageRow,
+    pub(super) rows: Vec<UsageRow>,
+    pub(super) nodes: Vec<UsageNode>,
+}
+
+/// What one key has used of one model on one day.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct UsageRow {
+    pub(super) day: String,
+    pub(super) key: String,
+    pub(super) model: String,
+    pub(super) requests: u64,
+    pub(super) errors: u64,
+    pub(super) prompt_tokens: u64,
+    pub(super) completion_tokens: u64,
+}
+
+/// Whether a node has told what was used there.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct UsageNode {
+    pub(super) node: Option<u64>,
+    pub(super) answered: bool,
+    pub(super) error: Option<String>,
+}
+
 /// Models by backends.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]

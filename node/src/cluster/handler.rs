@@ -15,7 +15,9 @@ use super::forming::greeting;
 use super::leading;
 use super::network::{Call, Incoming, Service, ServiceError, decode_snapshot};
 use super::node::{Node, Standing};
+use super::note;
 use super::proposing::at_leader;
+use super::question;
 use super::start::FOUNDER;
 
 /// How long a node that is to lead may take to get the last entries.
@@ -68,8 +70,12 @@ async fn answer(node: Arc<Node>, incoming: Incoming) -> Result<Vec<u8>, ServiceE
         }
         Call::Note => {
             refuse_removed(&node, from)?;
-            node.inbox.take(codec::decode(&body)?).await;
+            note::take(&node.inbox, codec::decode(&body)?).await;
             encoded(&())
+        }
+        Call::Ask => {
+            refuse_removed(&node, from)?;
+            question::answer(&node.desk, codec::decode(&body)?).await
         }
         Call::Append | Call::Vote | Call::Snapshot | Call::Elect => {
             refuse_removed(&node, from)?;

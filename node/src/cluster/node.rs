@@ -12,8 +12,10 @@ use super::Snapshot;
 use super::consensus::Consensus;
 use super::errand::Candidate;
 use super::error::ClusterError;
+use super::inbox::Inbox;
 use super::network::{PeerClient, Rejections, SharedPlace};
-use super::note::Inbox;
+use super::note::Received;
+use super::question::Asked;
 use super::settings::{Seed, Start, Timing};
 
 /// What all parts of a node's membership share.
@@ -39,7 +41,9 @@ pub(super) struct Node {
     /// The address of the member that wants this node.
     pub(super) invitation: watch::Sender<Option<String>>,
     /// Where the notes of other members come in.
-    pub(super) inbox: Inbox,
+    pub(super) inbox: Inbox<Received>,
+    /// Where their questions come in.
+    pub(super) desk: Inbox<Asked>,
     /// See [`Node::stranger`].
     stranger: Mutex<Option<String>>,
     /// The hash of the state at a revision.
@@ -100,6 +104,7 @@ impl Node {
             leading_since: Mutex::new(None),
             invitation: watch::Sender::new(None),
             inbox: Inbox::new(),
+            desk: Inbox::new(),
             stranger: Mutex::new(None),
             hash: Mutex::new(None),
             runtime: Mutex::new(Some(runtime)),

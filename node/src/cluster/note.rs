@@ -1,19 +1,16 @@
 //! Notes: what one member lets the others know, without agreement. One that is lost costs time, never truth.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use ollamaflow_protocol::id::BackendId;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::codec;
+use super::inbox::Inbox;
 use super::network::{Call, Target};
 use super::node::Node;
-
-/// Most notes that wait to be dealt with. What comes beyond is dropped.
-const MAX_WAITING: usize = 64;
 
 /// Longest wait for a note to be dealt with at its receiver.
 const DEALING_TIMEOUT: Duration = Duration::from_secs(1);
@@ -36,31 +33,11 @@ pub struct Received {
     _dealt: oneshot::Sender<()>,
 }
 
-/// Where notes come in.
-pub(super) struct Inbox {
-    sender: mpsc::Sender<Received>,
-    receiver: Mutex<Option<mpsc::Receiver<Received>>>,
-}
-
-// === impl Inbox ===
-
-impl Inbox {
-    pub(super) fn new() -> Self {
-        let (sender, receiver) = mpsc::channel(MAX_WAITING);
-        Self { sender, receiver: Mutex::new(Some(receiver)) }
-    }
-
-    /// The end at which notes are read. There is one: later calls get none.
-    pub(super) fn open(&self) -> Option<mpsc::Receiver<Received>> {
-        self.receiver.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    /// Hands on a note, and waits until it is dealt with, or for long enough.
-    pub(super) async fn take(&self, note: Note) {
-        let (dealt, is_dealt_with) = oneshot::channel();
-        if self.sender.try_send(Received { note, _dealt: dealt }).is_ok() {
-            let _ = tokio::time::timeout(DEALING_TIMEOUT, is_dealt_with).await;
-        }
+/// Hands on a note, and waits until it is dealt with, or for long enough.
+pub(super) async fn take(inbox: &Inbox<Received>, note: Note) {
+    let (dealt, is_dealt_with) = oneshot::channel();
+    if inbox.put(Received { note, _dealt: dealt }) {
+        let _ = tokio::time::timeout(DEALING_TIMEOUT, is_dealt_with).await;
     }
 }
 

@@ -62,6 +62,8 @@ pub(crate) struct Account {
 enum Named {
     Path,
     Frontend,
+    /// The virtual key that it came with.
+    Key,
     Model,
     /// The backend of the answer.
     Backend,
@@ -72,7 +74,7 @@ enum Named {
 struct Names {
     bytes: SmallVec<[u8; USUAL_NAMES]>,
     /// Where each begins and ends.
-    places: [Option<(u16, u16)>; 4],
+    places: [Option<(u16, u16)>; 5],
 }
 
 /// An answer's body, whose bytes are counted for the account, and seen by who wants them in the log.
@@ -126,7 +128,11 @@ impl Account {
     /// Its frontend has let it in.
     pub(super) fn admitted(&self, admitted: &Admitted) {
         self.came_from(admitted.origin);
-        self.names.borrow_mut().set(Named::Frontend, admitted.frontend.id().as_ref());
+        let mut names = self.names.borrow_mut();
+        names.set(Named::Frontend, admitted.frontend.id().as_ref());
+        if let Some(key) = &admitted.key {
+            names.set(Named::Key, key.id().as_ref());
+        }
         self.operation.set(Some(admitted.operation.label()));
     }
 
@@ -211,6 +217,9 @@ impl Drop for Account {
             }
             if let Some(operation) = self.operation.get() {
                 line.word(name!("operation"), operation);
+            }
+            if let Some(key) = names.get(Named::Key) {
+                line.word(name!("key"), key);
             }
             if let Some(model) = names.text(Named::Model) {
                 line.text(name!("model"), model);

@@ -13,6 +13,7 @@ use super::hop::Hop;
 use super::identity::{RequestId, traceparent};
 use super::ingress::Admitted;
 use super::intake;
+use super::keyed;
 use super::naming::Named;
 use super::origin::{self, AddressText, FORWARDED_FOR};
 use crate::listener::Connection;
@@ -96,7 +97,9 @@ fn built(
         let forwarded = match *name {
             // Written by the upstream client, or below.
             header::HOST | header::CONTENT_LENGTH | header::VIA => false,
-            header::AUTHORIZATION => !own_authorization,
+            // A virtual key is for this node.
+            header::AUTHORIZATION => !own_authorization && !admitted.shown.authorization,
+            _ if admitted.shown.api_key && name == keyed::API_KEY => false,
             // The body goes on without it.
             header::CONTENT_ENCODING if intake::is_decoded(admitted.operation) => false,
             // These speak of the client's own body, and an answer in a coding cannot go on where another one ended.
@@ -162,7 +165,7 @@ fn built(
 /// clients tell of themselves.
 fn is_of_an_api(name: &HeaderName) -> bool {
     let name = name.as_str();
-    name == "x-api-key"
+    name == keyed::API_KEY
         || ["anthropic-", "openai-", "x-stainless-"].iter().any(|prefix| name.starts_with(prefix))
 }
 

@@ -9,9 +9,11 @@ use ollamaflow_protocol::object::Frontend;
 use ollamaflow_protocol::route::{Kind, Operation};
 
 use super::GatewaySettings;
+use super::keyed;
 use super::origin::Origin;
 use super::refusal::Refusal;
 use crate::actors::{Directory, FrontendHandle};
+use crate::keys::{KeyHandle, Keys, Pass, Shown};
 
 /// A request that its frontend lets in.
 #[derive(Clone)]
@@ -22,35 +24,48 @@ pub(super) struct Admitted {
     pub(super) config: Arc<Frontend>,
     /// Who sent it.
     pub(super) origin: Origin,
+    /// The virtual key that it came with.
+    pub(super) key: Option<Arc<KeyHandle>>,
+    /// Where it has shown it.
+    pub(super) shown: Shown,
 }
 
 /// Finds the frontend and applies its rules that need no body.
 pub(super) fn admit(
     directory: &Directory,
+    keys: &Keys,
     settings: &GatewaySettings,
     request: &HttpRequest,
     operation: Operation,
-) -> Result<Admitted, Refusal> {
+) -> Result<(Admitted, Option<Box<Pass>>), Refusal> {
     let host = host(request);
     let frontend = directory
         .frontend_for(host)
         .ok_or_else(|| Refusal::NoFrontend(host.unwrap_or_default().to_owned()))?;
     let config = frontend.view().config.clone();
-    let origin = by_rules(&frontend, &config, settings, request, operation);
-    let origin = origin.inspect_err(|_| frontend.traffic().refuse(operation))?;
-    Ok(Admitted { operation, frontend, config, origin })
+    let let_in = by_rules(&frontend, &config, keys, settings, request, operation);
+    let (origin, key, shown, pass) = let_in.inspect_err(|_| frontend.traffic().refuse(operation))?;
+    Ok((Admitted { operation, frontend, config, origin, key, shown }, pass))
 }
+
+/// Who sent a request, and by which key.
+type LetIn = (Origin, Option<Arc<KeyHandle>>, Shown, Option<Box<Pass>>);
 
 /// The rules of one frontend; who sent a request that keeps them.
 fn by_rules(
     frontend: &FrontendHandle,
     config: &Frontend,
+    keys: &Keys,
     settings: &GatewaySettings,
     request: &HttpRequest,
     operation: Operation,
-) -> Result<Origin, Refusal> {
+) -> Result<LetIn, Refusal> {
     if config.block_http10 && request.version() < Version::HTTP_11 {
         return Err(Refusal::HttpVersion);
+    }
+    let (key, shown) = keyed::shown(keys, request);
+    if key.is_none() && config.require_key {
+        return Err(keyed::missing(request));
     }
     let (permitted, kind) = match operation.kind() {
         Kind::Embeddings => (config.allow_embeddings, "embeddings"),
@@ -65,7 +80,9 @@ fn by_rules(
         let taken = frontend.clients().try_take(origin.address, config.rate_limit_per_client, Instant::now());
         taken.map_err(|retry_after| Refusal::ClientTooFast { retry_after })?;
     }
-    Ok(origin)
+    // Last, so that nothing is taken of the key's limits for what is refused anyway.
+    let pass = key.as_ref().map(|key| key.enter(&config.identifier, operation)).transpose()?.map(Box::new);
+    Ok((origin, key, shown, pass))
 }
 
 /// The host that the client names: of an absolute request target, else of the `Host` header (RFC 9112 3.2.2).

@@ -24,6 +24,7 @@ use self::decoding::{Coding, Decoding, Step};
 use super::GatewaySettings;
 use super::ingress::Admitted;
 use super::journal;
+use super::keyed;
 use super::manage;
 use super::naming;
 use super::patience::{Progress, within};
@@ -199,6 +200,7 @@ fn must_be_whole(admitted: &Admitted) -> bool {
     let (operation, config) = (admitted.operation, &admitted.config);
     if operation == Operation::AnthropicCountTokens
         || manage::is_read_whole(operation)
+        || keyed::must_be_whole(admitted)
         || (operation.kind() == Kind::Other && naming::is_possible(operation, config))
     {
         return true;

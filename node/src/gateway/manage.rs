@@ -51,6 +51,7 @@ use super::identity::RequestId;
 use super::ingress::Admitted;
 use super::intake::{self, Intake};
 use super::journal;
+use super::keyed;
 use super::refusal::Refusal;
 use super::respond;
 use super::tally::Counted;
@@ -127,9 +128,10 @@ impl Gateway {
         }
         let purpose = Purpose::of(admitted.operation);
         let targets = Targets::of(request, &admitted.frontend, purpose)?;
-        let received = intake::read(request, payload, admitted, &self.settings).await?;
+        let mut received = intake::read(request, payload, admitted, &self.settings).await?;
         journal::received(admitted, id, &received.body);
         trace.model(received.facts.model.as_deref());
+        keyed::check(request, admitted, &mut received, counted.as_ref())?;
         trace.route();
         let answer = match admitted.operation {
             Operation::OllamaBlob if request.method() == Method::HEAD => {

@@ -136,7 +136,7 @@ pub(super) async fn answer(
         return Err(if missing.all_are_down() { frontend.nobody(query).into() } else { missing.into() });
     }
     if let Read::List(listing) = read {
-        let made = lists.get(frontend.id(), listing, query, inputs).await?;
+        let made = lists.get(frontend.id(), listing, query, inputs, admitted.key.as_ref()).await?;
         return Ok(answer::list(request, operation, &made, &missing));
     }
     let id = route::model_of(request.path()).unwrap_or_default();

@@ -16,8 +16,10 @@ use ollamaflow_protocol::wire;
 
 use super::identity::{RequestId, named};
 use super::intake::ACCEPTED_CODINGS;
+use super::keyed;
 use super::manage::ManageError;
 use crate::actors::{Denied, NoCandidate};
+use crate::keys::KeyDenied;
 use crate::media::FetchError;
 
 /// Why a client gets an error of ours and not a backend's answer.
@@ -37,6 +39,10 @@ pub(super) enum Refusal {
     NotPermitted { frontend: FrontendId, kind: &'static str },
     #[error("this client sends more requests per second than the frontend takes from one")]
     ClientTooFast { retry_after: Duration },
+    #[error("{0}")]
+    NoKey(&'static str),
+    #[error(transparent)]
+    Key(#[from] KeyDenied),
     #[error("the node is shutting down")]
     Stopping,
     #[error("the request body is larger than the {maximum} bytes that this frontend accepts")]
@@ -100,6 +106,8 @@ impl Refusal {
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::HttpVersion => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::NotPermitted { .. } => StatusCode::FORBIDDEN,
+            Self::NoKey(_) => StatusCode::UNAUTHORIZED,
+            Self::Key(denied) => keyed::status(denied),
             Self::TooLarge { .. } | Self::NotWhole => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::NoCandidate(_)
@@ -124,6 +132,8 @@ impl Refusal {
             Self::HttpVersion => "http_version",
             Self::NotPermitted { .. } => "not_permitted",
             Self::ClientTooFast { .. } => "client_too_fast",
+            Self::NoKey(_) => "no_key",
+            Self::Key(_) => "key",
             Self::Stopping => "stopping",
             Self::TooLarge { .. } => "too_large",
             Self::BodyTimeout => "body_timeout",
@@ -151,6 +161,7 @@ impl Refusal {
     pub(super) fn told(&self) -> Cow<'static, str> {
         match self {
             Self::Failed { .. }
+            | Self::Key(KeyDenied::Model(_))
             | Self::Translation(_)
             | Self::Undecodable { .. }
             | Self::Pins(_)
@@ -167,6 +178,7 @@ impl Refusal {
             Self::ClientTooFast { retry_after } | Self::QueueFull { retry_after, .. } => Some(*retry_after),
             // By then another node answers, or this one again.
             Self::Stopping => Some(Duration::from_secs(1)),
+            Self::Key(denied) => denied.retry_after(),
             Self::Manage(error) if error.status() == StatusCode::SERVICE_UNAVAILABLE => {
                 Some(Duration::from_secs(1))
             }
@@ -192,6 +204,15 @@ impl Refusal {
             // RFC 9110 §12.5.3: what would have been taken.
             Self::UnknownCoding(_) => {
                 response.insert_header((header::ACCEPT_ENCODING, ACCEPTED_CODINGS));
+            }
+            // RFC 6750 §3.
+            Self::NoKey(_) | Self::Key(_) if status == StatusCode::UNAUTHORIZED => {
+                let challenge = if matches!(self, Self::NoKey(keyed::NONE_SHOWN)) {
+                    "Bearer realm=\"ollamaflow\""
+                } else {
+                    "Bearer realm=\"ollamaflow\", error=\"invalid_token\""
+                };
+                response.insert_header((header::WWW_AUTHENTICATE, challenge));
             }
             _ => {}
         }
@@ -224,7 +245,8 @@ impl Refusal {
         match self {
             Self::NotFound | Self::NoFrontend(_) => ErrorKind::NotFound,
             Self::HttpVersion => ErrorKind::UnsupportedHttpVersion,
-            Self::NotPermitted { .. } => ErrorKind::AuthorizationFailed,
+            Self::NotPermitted { .. } | Self::Key(_) => ErrorKind::AuthorizationFailed,
+            Self::NoKey(_) => ErrorKind::AuthenticationFailed,
             Self::Stopping => ErrorKind::InternalError,
             Self::TooLarge { .. } | Self::NotWhole => ErrorKind::TooLarge,
             Self::ClientTooFast { .. } | Self::QueueFull { .. } => ErrorKind::SlowDown,

@@ -12,10 +12,12 @@ use std::time::Instant;
 use ollamaflow_protocol::route::Operation;
 use ollamaflow_protocol::wire::Usage;
 
+use self::models::MOST_TOKENS;
 pub use self::models::{ModelTokens, Models};
 use super::account::Account;
 use super::ingress::Admitted;
 use crate::actors::{BackendHandle, End, Ends, FrontendHandle, RouteTraffic};
+use crate::keys::{KeyEnd, Pass};
 
 /// The counts of a node that belong to no frontend.
 #[derive(Debug, Default)]
@@ -39,6 +41,19 @@ pub(super) struct Counted {
     model: Option<Arc<ModelTokens>>,
     end: End,
     account: Option<Rc<Account>>,
+    /// Its hold on the virtual key that it came with.
+    pass: Option<Box<Pass>>,
+}
+
+impl From<End> for KeyEnd {
+    fn from(end: End) -> Self {
+        match end {
+            End::Complete => Self::Complete,
+            End::Error => Self::Error,
+            End::Cancelled => Self::Cancelled,
+            End::Refused => Self::Refused,
+        }
+    }
 }
 
 // === impl Tally ===
@@ -74,11 +89,16 @@ impl Tally {
 
 impl Counted {
     /// A request that came at `started` was let in.
-    pub(super) fn begin(admitted: &Admitted, started: Instant, account: Option<&Rc<Account>>) -> Self {
+    pub(super) fn begin(
+        admitted: &Admitted,
+        pass: Option<Box<Pass>>,
+        started: Instant,
+        account: Option<&Rc<Account>>,
+    ) -> Self {
         let (frontend, operation) = (admitted.frontend.clone(), admitted.operation);
         frontend.traffic().begin();
         let (route, model, account) = (None, None, account.cloned());
-        Self { frontend, operation, started, route, model, end: End::Cancelled, account }
+        Self { frontend, operation, started, route, model, end: End::Cancelled, account, pass }
     }
 
     /// Says how the request ends; the last word counts.
@@ -90,6 +110,20 @@ impl Counted {
     pub(super) fn settle(counted: &mut Option<Self>, end: End) {
         if let Some(mut counted) = counted.take() {
             counted.end(end);
+        }
+    }
+
+    /// The model that it names.
+    pub(super) fn model(&self, name: Option<&str>) {
+        if let (Some(pass), Some(name)) = (&self.pass, name) {
+            pass.model(name);
+        }
+    }
+
+    /// Its key does not let it in, as its body shows.
+    pub(super) fn refused(&self) {
+        if let Some(pass) = &self.pass {
+            pass.end(KeyEnd::Refused);
         }
     }
 
@@ -117,6 +151,11 @@ impl Counted {
         if let Some(model) = &self.model {
             model.add(usage);
         }
+        if let Some(pass) = &self.pass {
+            let known =
+                |tokens: Option<u64>| tokens.filter(|tokens| *tokens <= MOST_TOKENS).unwrap_or_default();
+            pass.used(known(usage.prompt), known(usage.completion));
+        }
         if let Some(account) = &self.account {
             account.used(usage);
         }
@@ -143,6 +182,9 @@ impl Drop for Counted {
     fn drop(&mut self) {
         let took = self.started.elapsed();
         self.frontend.traffic().end(self.operation, self.end, took, self.route.as_deref());
+        if let Some(pass) = &self.pass {
+            pass.end(self.end.into());
+        }
         if let Some(account) = &self.account {
             account.ends(self.end);
         }

@@ -124,24 +124,21 @@ mod tests {
     use super::*;
     use crate::listener::{Connection, Keeping};
 
-    /// Long enough that a loaded machine is not taken for an idle client.
-    const KEEP_ALIVE: Duration = Duration::from_millis(600);
-
     /// Serves on a thread's runtime; every request is answered with the body that it has.
-    fn echo() -> SocketAddr {
+    fn echo(keep_alive: Duration) -> SocketAddr {
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         socket.set_nonblocking(true).unwrap();
         let address = socket.local_addr().unwrap();
         let settings = ListenerSettings {
             workers: 1,
             max_connections: 16,
-            keep_alive: Some(KEEP_ALIVE),
+            keep_alive: Some(keep_alive),
             tls: None,
             head_timeout: Duration::from_secs(60),
             shutdown: Duration::ZERO,
         };
         let answer = |request: HttpRequest, body: Bytes| async move {
-            let piece = stream::once(std::future::ready(Ok::<_, std::io::Error>(body)));
+            let piece = stream::once(std::future::ready(Ok::<_, io::Error>(body)));
             let body = BodyStream::new(Box::pin(piece));
             HttpResponse::Ok().body(Keeping::new(body, Connection::answer(&request)))
         };
@@ -164,8 +161,9 @@ mod tests {
 
     #[actix_web::test]
     async fn an_idle_connection_is_closed_in_time_and_a_slow_request_is_not_idle() {
-        let mut client = TcpStream::connect(echo()).await.unwrap();
-        for _ in 0..3 {
+        const KEEP_ALIVE: Duration = Duration::from_secs(1);
+        let mut client = TcpStream::connect(echo(KEEP_ALIVE)).await.unwrap();
+        for _ in 0..2 {
             client.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\na").await.unwrap();
             // The body takes longer than a connection may be idle.
             sleep(KEEP_ALIVE * 2).await;
@@ -180,7 +178,7 @@ mod tests {
 
     #[actix_web::test]
     async fn a_long_body_arrives_whole_whatever_the_server_gets_at_once() {
-        let mut client = TcpStream::connect(echo()).await.unwrap();
+        let mut client = TcpStream::connect(echo(Duration::from_secs(60))).await.unwrap();
         for length in [1, 4095, 4096, 4097, 9000, 70_000, 200_000] {
             let body = "x".repeat(length);
             let request = format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n{body}");

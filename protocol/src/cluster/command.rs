@@ -12,8 +12,8 @@ use super::nodes::NodeId;
 use super::roll::RollPhase;
 use super::token::TokenHash;
 use super::work::{Sighting, WorkEnd, WorkKey};
-use crate::id::{BackendId, ClusterId, FrontendId, TokenName};
-use crate::object::{Backend, Frontend, record};
+use crate::id::{BackendId, ClusterId, FrontendId, KeyId, TokenName};
+use crate::object::{Backend, Frontend, Key, record};
 
 /// One change to the replicated state. What follows from it is [`super::ClusterState::apply`]'s to say.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -73,7 +73,7 @@ pub enum Command {
         #[serde(default)]
         force: bool,
     },
-    /// Makes these the only frontends and backends, all at once or not at all. Objects that stay as they are keep
+    /// Makes these the only frontends, backends and virtual keys, all at once or not at all. Objects that stay as they are keep
     /// their revision.
     ReplaceCatalog {
         /// All frontends.
@@ -82,11 +82,14 @@ pub enum Command {
         /// All backends. A redaction mark in a secret keeps the secret of the stored backend of that name.
         #[serde(with = "record")]
         backends: Vec<Backend>,
+        /// All virtual keys; none if they stay as they are. One without a hash keeps that of the stored key of its name.
+        #[serde(default, with = "record", skip_serializing_if = "Option::is_none")]
+        keys: Option<Vec<Key>>,
         /// What must be true of the catalog.
         #[serde(default)]
         expect: Precondition,
     },
-    /// Restores all frontends and backends as they were at an earlier revision; tokens and nodes stay.
+    /// Restores all frontends, backends and virtual keys as they were at an earlier revision; tokens and nodes stay.
     Rollback {
         /// That revision.
         to_revision: u64,
@@ -198,6 +201,23 @@ pub enum Command {
         /// Which node.
         node: NodeId,
     },
+    /// Creates a virtual key or replaces the one of its name.
+    PutKey {
+        /// The whole key. One without a hash keeps that of the stored one.
+        #[serde(with = "record")]
+        key: Box<Key>,
+        /// What must be true of the stored one.
+        #[serde(default)]
+        expect: Precondition,
+    },
+    /// Deletes a virtual key: from then on it lets nobody in.
+    DeleteKey {
+        /// Its name.
+        id: KeyId,
+        /// What must be true of it.
+        #[serde(default)]
+        expect: Precondition,
+    },
     /// A command of a version that this one does not know. Always refused.
     #[serde(untagged)]
     Unknown(UnknownCommand),
@@ -260,6 +280,8 @@ impl Command {
             Self::BeginRoll { .. } => "BeginRoll",
             Self::AdvanceRoll { .. } => "AdvanceRoll",
             Self::TellDrained { .. } => "TellDrained",
+            Self::PutKey { .. } => "PutKey",
+            Self::DeleteKey { .. } => "DeleteKey",
             Self::Unknown(command) => command.name(),
         }
     }

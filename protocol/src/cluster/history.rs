@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::nodes::NodeId;
 use super::outcome::{ObjectKind, ObjectRef};
-use crate::id::{BackendId, FrontendId};
-use crate::object::{Backend, Frontend, record};
+use crate::id::{BackendId, FrontendId, KeyId};
+use crate::object::{Backend, Frontend, Key, record};
 use crate::time::Timestamp;
 
 /// Most changes that are kept.
@@ -86,6 +86,11 @@ pub(super) enum Former {
         #[serde(with = "record")]
         object: Option<Arc<Backend>>,
     },
+    Key {
+        id: KeyId,
+        #[serde(with = "record")]
+        object: Option<Arc<Key>>,
+    },
 }
 
 /// The last changes, oldest first.
@@ -117,6 +122,11 @@ impl History {
     /// The changes, oldest first.
     pub(super) fn changes(&self) -> impl DoubleEndedIterator<Item = &Change> + ExactSizeIterator {
         self.0.iter().map(|entry| &entry.change)
+    }
+
+    /// Whether a virtual key is among the former objects.
+    pub(super) fn has_keys(&self) -> bool {
+        self.0.iter().any(|entry| entry.former.iter().any(|former| matches!(former, Former::Key { .. })))
     }
 
     /// Adds the newest change and lets the oldest go that are beyond the bounds.

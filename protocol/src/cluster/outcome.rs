@@ -63,7 +63,7 @@ pub enum Outcome {
 /// The kinds of things in the replicated state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ObjectKind {
-    /// All frontends and backends.
+    /// All frontends, backends and virtual keys.
     Catalog,
     /// A frontend.
     Frontend,
@@ -75,6 +75,8 @@ pub enum ObjectKind {
     Node,
     /// Work on a model.
     Work,
+    /// A virtual key.
+    Key,
 }
 
 /// One thing in the replicated state. Prints as `backend b1`.
@@ -89,7 +91,7 @@ pub struct ObjectRef {
 // === ObjectRef ===
 
 impl ObjectRef {
-    /// All frontends and backends.
+    /// All frontends, backends and virtual keys.
     pub fn catalog() -> Self {
         Self { kind: ObjectKind::Catalog, id: String::new() }
     }
@@ -118,6 +120,7 @@ impl fmt::Display for ObjectKind {
             Self::Token => "admin token",
             Self::Node => "node",
             Self::Work => "work on a model",
+            Self::Key => "key",
         })
     }
 }

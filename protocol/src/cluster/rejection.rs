@@ -9,7 +9,7 @@ use super::nodes::NodeId;
 use super::outcome::{ObjectKind, ObjectRef};
 use crate::catalog::Violation;
 use crate::error::{ApiError, ErrorKind};
-use crate::id::{BackendId, ClusterId, FrontendId};
+use crate::id::{BackendId, ClusterId, FrontendId, KeyId};
 
 /// Why a command changed nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Error, Serialize, Deserialize)]
@@ -135,6 +135,16 @@ pub enum Rejection {
         /// The canonical name of the model.
         model: String,
     },
+    /// A virtual key names a frontend that does not exist.
+    #[error(
+        "key {key} names the frontend {frontend}, which does not exist: create it first or remove the name"
+    )]
+    UnknownFrontend {
+        /// The key.
+        key: KeyId,
+        /// The name that leads nowhere.
+        frontend: FrontendId,
+    },
 }
 
 // === Rejection ===
@@ -147,7 +157,9 @@ impl Rejection {
     pub const fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound { .. } | Self::UnknownRevision { .. } => ErrorKind::NotFound,
-            Self::UnknownBackend { .. } | Self::Invalid { .. } => ErrorKind::BadRequest,
+            Self::UnknownBackend { .. } | Self::UnknownFrontend { .. } | Self::Invalid { .. } => {
+                ErrorKind::BadRequest
+            }
             Self::InUse { .. } => ErrorKind::InUse,
             Self::TooLarge { .. } => ErrorKind::TooLarge,
             Self::NotSeeded | Self::UnknownCommand { .. } => ErrorKind::InternalError,

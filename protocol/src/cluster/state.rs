@@ -39,7 +39,7 @@ pub struct ClusterState {
     /// None before the cluster is born.
     cluster_id: Option<ClusterId>,
     revision: u64,
-    /// The revision at which a frontend or backend last changed.
+    /// The revision at which a frontend, backend or virtual key last changed.
     catalog_revision: u64,
     catalog: Arc<Catalog>,
     /// Sum of the stored forms in the catalog.
@@ -70,13 +70,13 @@ impl ClusterState {
         self.revision
     }
 
-    /// The revision at which a frontend or backend was last changed. A precondition on the whole catalog holds for
+    /// The revision at which a frontend, backend or virtual key was last changed. A precondition on the whole catalog holds for
     /// any revision from this one on.
     pub fn catalog_revision(&self) -> u64 {
         self.catalog_revision
     }
 
-    /// All frontends and backends. States between which no object changed share one catalog.
+    /// All frontends, backends and virtual keys. States between which no object changed share one catalog.
     pub fn catalog(&self) -> &Arc<Catalog> {
         &self.catalog
     }

@@ -1,6 +1,7 @@
 //! The state machine against its rules, each command through the text that the log holds.
 
 mod envelope;
+mod keys;
 mod objects;
 mod registry;
 mod replicas;

@@ -21,7 +21,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use self::body::{AliasError, named};
 pub use self::echo::{Echo, Framing};
-pub use self::form::{model_of_form, named_in_form};
+pub use self::form::{model_of_form, models_of_form, named_in_form};
 
 use super::inventory::MAX_NAME;
 use crate::id::BackendId;
@@ -151,6 +151,15 @@ impl Alias {
     /// What the alias means at `backend`; `None` if it is no alias there.
     pub fn target(&self, backend: &BackendId) -> Option<&str> {
         self.name_at(backend).map(|name| name.written.as_str())
+    }
+
+    /// All that it means, at whichever backend.
+    pub fn targets(&self) -> impl Iterator<Item = &str> {
+        let (one, many) = match &self.target {
+            Target::Everywhere(target) => (Some(target), None),
+            Target::ByBackend { named, others } => (others.as_ref(), Some(named)),
+        };
+        one.into_iter().chain(many.into_iter().flat_map(BTreeMap::values)).map(|name| name.written.as_str())
     }
 
     fn name_at(&self, backend: &BackendId) -> Option<&Name> {

@@ -25,6 +25,9 @@ use crate::id::BackendId;
 use crate::model::canonical;
 use crate::time::Timestamp;
 
+/// Which names are listed; `None` for all.
+pub type Visible<'a> = Option<&'a dyn Fn(&str) -> bool>;
+
 /// What is known of one backend. What is not is passed over; the caller tells clients about it.
 #[derive(Clone, Copy, Debug)]
 pub struct Source<'a> {
@@ -86,16 +89,16 @@ const NAMES: Members<'static> = Members { keys: &[b"name", b"model"], within: &[
 const ID: Members<'static> = Members { keys: &[b"id"], within: &[], folded: false };
 
 /// The answer to `GET /api/tags`.
-pub fn tags(sources: &[Source<'_>], aliases: &ModelAliases) -> Merged {
+pub fn tags(sources: &[Source<'_>], aliases: &ModelAliases, visible: Visible<'_>) -> Merged {
     let (candidates, conflicts) = on_disk(sources, aliases);
-    let rows = candidates.iter().map(|best| best.row(&best.model.tag, NAMES)).collect();
+    let rows = shown(&candidates, visible).map(|best| best.row(&best.model.tag, NAMES)).collect();
     merged(b"{\"models\":[", rows, b"]}", conflicts)
 }
 
 /// The answer to `GET /v1/models`.
-pub fn models(sources: &[Source<'_>], aliases: &ModelAliases) -> Merged {
+pub fn models(sources: &[Source<'_>], aliases: &ModelAliases, visible: Visible<'_>) -> Merged {
     let (candidates, conflicts) = on_disk(sources, aliases);
-    let rows = candidates.iter().map(|best| best.row(&best.model.listed, ID)).collect();
+    let rows = shown(&candidates, visible).map(|best| best.row(&best.model.listed, ID)).collect();
     merged(b"{\"object\":\"list\",\"data\":[", rows, b"]}", conflicts)
 }
 
@@ -123,14 +126,14 @@ pub fn model(sources: &[Source<'_>], aliases: &ModelAliases, id: &str) -> Option
 }
 
 /// The answer to `GET /api/ps`: what is in the memory of any backend, once.
-pub fn ps(sources: &[Source<'_>], aliases: &ModelAliases) -> Merged {
+pub fn ps(sources: &[Source<'_>], aliases: &ModelAliases, visible: Visible<'_>) -> Merged {
     let mut candidates = Vec::new();
     for source in sources {
         let Some(memory) = source.memory else { continue };
         add(&mut candidates, source.backend, memory.models(), |name| memory.find(name), aliases);
     }
     let (candidates, conflicts) = best(candidates);
-    let rows = candidates.iter().map(|best| best.row(&best.model.process, NAMES)).collect();
+    let rows = shown(&candidates, visible).map(|best| best.row(&best.model.process, NAMES)).collect();
     merged(b"{\"models\":[", rows, b"]}", conflicts)
 }
 
@@ -179,6 +182,16 @@ fn best<T: Entry>(mut candidates: Vec<Candidate<'_, T>>) -> (Vec<Candidate<'_, T
     let conflicts = candidates.chunk_by(|a, b| a.canonical == b.canonical).filter_map(conflict).collect();
     candidates.dedup_by(|next, first| next.canonical == first.canonical);
     (candidates, conflicts)
+}
+
+/// Those whose names are listed.
+fn shown<'c, 'a, T: Entry>(
+    candidates: &'c [Candidate<'a, T>],
+    visible: Visible<'c>,
+) -> impl Iterator<Item = &'c Candidate<'a, T>> {
+    candidates.iter().filter(move |best| {
+        visible.is_none_or(|is_visible| is_visible(best.alias.unwrap_or(best.model.name())))
+    })
 }
 
 /// The conflict among candidates of one name. What is behind an alias may differ by intent.

@@ -44,6 +44,8 @@ pub struct Frontend {
     /// Requests per second that one node takes from one client, with bursts of as many; 0 for no limit.
     #[serde(deserialize_with = "between::<0, INT_MAX, _, _>")]
     pub rate_limit_per_client: u32,
+    /// Whether only clients with a virtual key are served.
+    pub require_key: bool,
     /// Whether to refuse HTTP/1.0 requests.
     pub block_http10: bool,
     /// Largest request body, in bytes.
@@ -133,6 +135,7 @@ impl Frontend {
             queue_timeout_ms: 60_000,
             affinity_wait_ms: 3_000,
             rate_limit_per_client: 0,
+            require_key: false,
             block_http10: true,
             max_request_body_size: 536_870_912,
             backends: Vec::new(),

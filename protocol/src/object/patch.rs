@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::backend::Backend;
 use super::format::BackendState;
 use super::frontend::Frontend;
+use super::key::Key;
 use super::lenient::{self, ObjectError, Parsed};
 use super::path::JsonPath;
 use super::record::{Exposed, Record};
@@ -108,6 +109,25 @@ impl Frontend {
         parsed.value.identifier.clone_from(&self.identifier);
         parsed.value.created_utc = self.created_utc;
         parsed.value.revision = self.revision;
+        Ok(parsed)
+    }
+}
+
+// === Key ===
+
+impl Key {
+    /// Reads the body of a create. Its hash may be missing: then a secret is to be made.
+    pub fn create(body: &[u8], now: Timestamp) -> Result<Parsed<Self>, ObjectError> {
+        Self::from_json(body, now)
+    }
+
+    /// Reads the body of an update of this key.
+    pub fn patched(&self, body: &[u8]) -> Result<Parsed<Self>, ObjectError> {
+        let mut parsed = Self::from_value(&merged(self, body)?, self.last_update_utc)?;
+        parsed.value.identifier.clone_from(&self.identifier);
+        parsed.value.created_utc = self.created_utc;
+        parsed.value.revision = self.revision;
+        parsed.value.resolve_hash(Some(self))?;
         Ok(parsed)
     }
 }

@@ -13,10 +13,12 @@ use serde_json::{Map, Value};
 use super::backend::Backend;
 use super::format::{ApiFormat, BackendState, HealthCheckMethod, LoadBalancing};
 use super::frontend::Frontend;
+use super::key::{Key, KeyOperation};
 use super::secret::Secret;
-use crate::id::{BackendId, FrontendId};
+use crate::id::{BackendId, FrontendId, KeyId};
 use crate::models::ModelAliases;
 use crate::time::Timestamp;
+use crate::token_hash::TokenHash;
 
 /// An object in its stored form. **Serialising this shows secrets**: it is for disks and peers, never for an
 /// answer, a log line or an error.
@@ -99,6 +101,7 @@ struct FrontendRecord {
     queue_timeout_ms: u32,
     affinity_wait_ms: u32,
     rate_limit_per_client: u32,
+    require_key: bool,
     block_http10: bool,
     max_request_body_size: u64,
     backends: Vec<BackendId>,
@@ -130,6 +133,26 @@ struct FrontendRecord {
     revision: u64,
 }
 
+/// Stored form of a [`Key`].
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Key", rename_all = "PascalCase", default = "super::key::unnamed")]
+struct KeyRecord {
+    identifier: KeyId,
+    name: String,
+    active: bool,
+    hash: Option<TokenHash>,
+    frontends: Vec<FrontendId>,
+    models: Vec<String>,
+    operations: Vec<KeyOperation>,
+    expires_utc: Option<Timestamp>,
+    requests_per_minute: u32,
+    tokens_per_minute: u32,
+    max_parallel_requests: u32,
+    created_utc: Timestamp,
+    last_update_utc: Timestamp,
+    revision: u64,
+}
+
 // === Record ===
 
 impl Record for Backend {
@@ -154,6 +177,16 @@ impl Record for Frontend {
 
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         FrontendRecord::deserialize(deserializer)
+    }
+}
+
+impl Record for Key {
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        KeyRecord::serialize(self, serializer)
+    }
+
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        KeyRecord::deserialize(deserializer)
     }
 }
 

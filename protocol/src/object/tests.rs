@@ -30,7 +30,8 @@ const BACKEND_ADDITIONS: [&str; 10] = [
     "State",
     "Revision",
 ];
-const FRONTEND_ADDITIONS: [&str; 17] = [
+const FRONTEND_ADDITIONS: [&str; 18] = [
+    "RequireKey",
     "PreloadModels",
     "ForbiddenModels",
     "DeleteForbiddenModels",

@@ -27,7 +27,7 @@ async fn a_backup_is_a_file_without_secrets_unless_they_are_asked_for() {
     let names: Vec<&String> = backup.as_object().unwrap().keys().collect();
     assert_eq!(
         names,
-        ["Format", "ClusterId", "Revision", "CreatedUtc", "HasSecrets", "Frontends", "Backends"]
+        ["Format", "ClusterId", "Revision", "CreatedUtc", "HasSecrets", "Frontends", "Backends", "Keys"]
     );
     assert_eq!((&backup["Format"], &backup["HasSecrets"]), (&json!(1), &json!(false)));
     assert_eq!(backup["Backends"][0]["BearerToken"], "********");

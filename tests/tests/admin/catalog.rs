@@ -14,7 +14,7 @@ async fn the_catalog_shows_every_object_in_the_order_of_their_names() {
     // Configuration only: nothing that moves by itself.
     assert!(catalog["Backends"][0].get("ActiveRequests").is_none());
     let names: Vec<&String> = catalog.as_object().unwrap().keys().collect();
-    assert_eq!(names, ["Revision", "Frontends", "Backends"]);
+    assert_eq!(names, ["Revision", "Frontends", "Backends", "Keys"]);
 }
 
 #[tokio::test]

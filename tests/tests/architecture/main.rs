@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms of the node, each with those that it may import from.
-const ROOMS: [(&str, &[&str]); 17] = [
+const ROOMS: [(&str, &[&str]); 18] = [
     ("clock", &[]),
     ("random", &[]),
     ("pem", &[]),
@@ -14,13 +14,20 @@ const ROOMS: [(&str, &[&str]); 17] = [
     ("telemetry", &["clock", "settings"]),
     ("catalog", &[]),
     ("cluster", &["clock", "pem", "random"]),
+    ("keys", &["clock", "cluster"]),
     ("upstream", &["pem"]),
     ("media", &["upstream"]),
     ("actors", &["catalog", "clock", "upstream"]),
     ("listener", &["pem"]),
     ("models", &["actors", "catalog", "clock", "cluster", "random", "upstream"]),
-    ("gateway", &["actors", "clock", "cluster", "listener", "media", "models", "telemetry", "upstream"]),
-    ("admin", &["actors", "clock", "cluster", "gateway", "listener", "models", "random", "telemetry"]),
+    (
+        "gateway",
+        &["actors", "clock", "cluster", "keys", "listener", "media", "models", "telemetry", "upstream"],
+    ),
+    (
+        "admin",
+        &["actors", "clock", "cluster", "gateway", "keys", "listener", "models", "random", "telemetry"],
+    ),
     (
         "app",
         &[
@@ -28,6 +35,7 @@ const ROOMS: [(&str, &[&str]); 17] = [
             "telemetry",
             "catalog",
             "cluster",
+            "keys",
             "upstream",
             "media",
             "actors",

@@ -1,7 +1,7 @@
 //! The body that describes a whole catalog: the one of `GET /v1.0/catalog`, or a backup.
 
 use ollamaflow_protocol::catalog::Catalog;
-use ollamaflow_protocol::object::{Backend, Frontend, JsonPath, ObjectError, Parsed};
+use ollamaflow_protocol::object::{Backend, Frontend, JsonPath, Key, ObjectError, Parsed};
 use ollamaflow_protocol::time::Timestamp;
 use serde_json::{Map, Value};
 
@@ -19,6 +19,8 @@ const MAX_ERRORS: usize = 20;
 pub(in crate::admin) struct Objects {
     pub(in crate::admin) frontends: Vec<Frontend>,
     pub(in crate::admin) backends: Vec<Backend>,
+    /// None if the document does not have the list, as those of versions before it: then keys stay as they are.
+    pub(in crate::admin) keys: Option<Vec<Key>>,
     /// Places of properties that nobody knows.
     pub(in crate::admin) unknown: Vec<JsonPath>,
 }
@@ -42,8 +44,9 @@ impl Objects {
         let mut reading = Reading::default();
         let frontends = reading.list(document, "Frontends", Frontend::from_value);
         let backends = reading.list(document, "Backends", Backend::from_value);
+        let keys = property(document, "Keys").map(|_| reading.list(document, "Keys", Key::from_value));
         let known = |name: &str| {
-            let mut names = DESCRIPTIVE.iter().chain(&["Frontends", "Backends"]);
+            let mut names = DESCRIPTIVE.iter().chain(&["Frontends", "Backends", "Keys"]);
             names.any(|known| known.eq_ignore_ascii_case(name))
         };
         let others = document.keys().filter(|name| !known(name));
@@ -56,7 +59,7 @@ impl Objects {
         }
         reading.errors.truncate(MAX_ERRORS);
         if reading.errors.is_empty() {
-            Ok(Self { frontends, backends, unknown: reading.unknown })
+            Ok(Self { frontends, backends, keys, unknown: reading.unknown })
         } else {
             Err(Failure::Invalid(reading.errors.join("; ")))
         }
@@ -81,8 +84,7 @@ impl Reading {
         read: fn(&Value, Timestamp) -> Result<Parsed<T>, ObjectError>,
     ) -> Vec<T> {
         let place = JsonPath::root().property(name);
-        let found = document.iter().rfind(|(known, _)| known.eq_ignore_ascii_case(name));
-        let Some((_, Value::Array(items))) = found else {
+        let Some(Value::Array(items)) = property(document, name) else {
             self.errors.push(format!("{name} must be a list; give an empty one to have none"));
             return Vec::new();
         };
@@ -100,6 +102,11 @@ impl Reading {
         }
         objects
     }
+}
+
+/// The last property of that name, in whatever case it is written.
+fn property<'a>(document: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    document.iter().rfind(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
-//! What the handlers need to know of a frontend or backend.
+//! What the handlers need to know of a frontend, backend or virtual key.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ollamaflow_protocol::catalog::Catalog;
 use ollamaflow_protocol::cluster::{Command, Precondition};
-use ollamaflow_protocol::id::{BackendId, FrontendId, IdError};
-use ollamaflow_protocol::object::{Backend, BackendRuntime, BackendStatus, Frontend, ObjectError, Parsed};
+use ollamaflow_protocol::id::{BackendId, FrontendId, IdError, KeyId};
+use ollamaflow_protocol::object::{
+    Backend, BackendRuntime, BackendStatus, Frontend, Key, ObjectError, Parsed,
+};
 use ollamaflow_protocol::time::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -161,6 +163,56 @@ impl Object for Backend {
             backend: self,
             runtime: BackendRuntime { active_requests, ..BackendRuntime::default() },
         }
+    }
+}
+
+// === Key ===
+
+impl Object for Key {
+    type Id = KeyId;
+
+    type Shown<'a> = &'a Self;
+
+    const KIND: &'static str = "key";
+
+    fn all(catalog: &Catalog) -> &BTreeMap<KeyId, Arc<Self>> {
+        &catalog.keys
+    }
+
+    fn id(&self) -> &KeyId {
+        &self.identifier
+    }
+
+    fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    fn created(&self) -> Timestamp {
+        self.created_utc
+    }
+
+    fn at(self, revision: u64, updated: Timestamp) -> Self {
+        Self { revision, last_update_utc: updated, ..self }
+    }
+
+    fn create(body: &[u8], now: Timestamp) -> Result<Parsed<Self>, ObjectError> {
+        Self::create(body, now)
+    }
+
+    fn patched(&self, body: &[u8]) -> Result<Parsed<Self>, ObjectError> {
+        self.patched(body)
+    }
+
+    fn put(self, expect: Precondition, _: &[u8]) -> Command {
+        Command::PutKey { key: Box::new(self), expect }
+    }
+
+    fn delete(id: KeyId, expect: Precondition, _: bool) -> Command {
+        Command::DeleteKey { id, expect }
+    }
+
+    fn shown(&self, _: &Directory) -> &Self {
+        self
     }
 }
 

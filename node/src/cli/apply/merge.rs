@@ -19,6 +19,7 @@ const WRAPPERS: [&str; 2] = ["Catalog", "State"];
 pub(super) enum Kind {
     Backend,
     Frontend,
+    Key,
 }
 
 /// Objects in JSON, each with an `Identifier`, none twice.
@@ -27,6 +28,7 @@ pub(super) struct Objects {
     /// None if the document does not have the list, which is not the same as an empty one.
     frontends: Option<Vec<Value>>,
     backends: Option<Vec<Value>>,
+    keys: Option<Vec<Value>>,
 }
 
 /// Why a document holds no objects.
@@ -34,7 +36,7 @@ pub(super) struct Objects {
 pub(super) enum ObjectsError {
     #[error("is not valid JSON: line {line}, column {column}")]
     Syntax { line: usize, column: usize },
-    #[error("has neither Frontends nor Backends")]
+    #[error("has no Frontends, Backends or Keys")]
     Neither,
     #[error("has {0} that are no array of objects")]
     NoList(&'static str),
@@ -66,13 +68,14 @@ pub(super) struct Line {
 // === Kind ===
 
 impl Kind {
-    /// Backends first: frontends refer to them.
-    pub(super) const ALL: [Self; 2] = [Self::Backend, Self::Frontend];
+    /// Backends first: frontends refer to them, and keys to those.
+    pub(super) const ALL: [Self; 3] = [Self::Backend, Self::Frontend, Self::Key];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Backend => "backend",
             Self::Frontend => "frontend",
+            Self::Key => "key",
         }
     }
 
@@ -80,6 +83,7 @@ impl Kind {
         match self {
             Self::Backend => "Backends",
             Self::Frontend => "Frontends",
+            Self::Key => "Keys",
         }
     }
 }
@@ -87,7 +91,7 @@ impl Kind {
 // === Objects ===
 
 impl Objects {
-    /// Reads `Frontends` and `Backends` of a settings file, an export of the catalog or a backup; everything else in
+    /// Reads `Frontends`, `Backends` and `Keys` of a settings file, an export of the catalog or a backup; everything else in
     /// it is left out.
     pub(super) fn parse(text: &[u8]) -> Result<Self, ObjectsError> {
         let text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text);
@@ -97,19 +101,21 @@ impl Objects {
         let wrapped = WRAPPERS.iter().filter_map(|name| property(document, name)?.as_object());
         let objects = std::iter::once(document).chain(wrapped).map(Self::of).find(|read| {
             // The first place that has objects, or what is wrong there.
-            read.as_ref().map_or(true, |objects| objects.frontends.is_some() || objects.backends.is_some())
+            read.as_ref().map_or(true, |objects| Kind::ALL.iter().any(|kind| objects.list(*kind).is_some()))
         });
         objects.unwrap_or(Err(ObjectsError::Neither))
     }
 
     fn of(document: &Map<String, Value>) -> Result<Self, ObjectsError> {
-        Ok(Self { frontends: list(document, Kind::Frontend)?, backends: list(document, Kind::Backend)? })
+        let [backends, frontends, keys] = Kind::ALL.map(|kind| list(document, kind));
+        Ok(Self { frontends: frontends?, backends: backends?, keys: keys? })
     }
 
     fn list(&self, kind: Kind) -> Option<&Vec<Value>> {
         match kind {
             Kind::Backend => self.backends.as_ref(),
             Kind::Frontend => self.frontends.as_ref(),
+            Kind::Key => self.keys.as_ref(),
         }
     }
 
@@ -120,20 +126,27 @@ impl Objects {
     /// The body of `PUT /v1.0/catalog`.
     pub(super) fn to_body(&self) -> Value {
         let list = |kind| Value::Array(self.list(kind).cloned().unwrap_or_default());
-        serde_json::json!({ "Frontends": list(Kind::Frontend), "Backends": list(Kind::Backend) })
+        let mut body =
+            serde_json::json!({ "Frontends": list(Kind::Frontend), "Backends": list(Kind::Backend) });
+        // A node that knows no keys is not told of any.
+        if self.keys.is_some() {
+            body["Keys"] = list(Kind::Key);
+        }
+        body
     }
 
     /// These objects, the catalog of a node, with those of `file` put over them: of two of one name, that of the
     /// file. With `prune`, a list that the file has becomes exactly that list.
     pub(super) fn merged(&self, file: &Self, prune: bool) -> Self {
         let list = |kind| {
-            let stored = self.list(kind).cloned().unwrap_or_default();
-            let Some(given) = file.list(kind) else { return Some(stored) };
+            let stored = self.list(kind).cloned();
+            let Some(given) = file.list(kind) else { return stored };
             if prune {
                 return Some(given.clone());
             }
             let mut merged: Vec<Value> = stored
                 .into_iter()
+                .flatten()
                 .map(|object| {
                     let replacement = identifier(&object).and_then(|name| file.find(kind, name));
                     replacement.cloned().unwrap_or(object)
@@ -144,7 +157,7 @@ impl Objects {
             merged.extend(given.iter().filter(is_new).cloned());
             Some(merged)
         };
-        Self { frontends: list(Kind::Frontend), backends: list(Kind::Backend) }
+        Self { frontends: list(Kind::Frontend), backends: list(Kind::Backend), keys: list(Kind::Key) }
     }
 
     /// What became of each object between `self` and `after`, ordered by kind and name.
@@ -286,6 +299,20 @@ mod tests {
         assert_eq!(body["Frontends"], json!([{"Identifier": "f1", "Revision": 1}]));
         let empty = objects(&json!({"Frontends": [], "Backends": []}));
         assert_eq!(stored().merged(&empty, true).to_body(), json!({"Frontends": [], "Backends": []}));
+    }
+
+    #[test]
+    fn keys_are_merged_as_other_objects_and_left_out_where_nobody_has_any() {
+        let file = objects(&json!({"Keys": [{"Identifier": "k2", "Hash": "b"}]}));
+        let stored = objects(&json!({
+            "Frontends": [], "Backends": [], "Keys": [{"Identifier": "k1"}, {"Identifier": "k2", "Hash": "a"}]
+        }));
+        let merged = stored.merged(&file, false).to_body();
+        assert_eq!(merged["Keys"], json!([{"Identifier": "k1"}, {"Identifier": "k2", "Hash": "b"}]));
+        assert_eq!(stored.merged(&file, true).to_body()["Keys"], json!([{"Identifier": "k2", "Hash": "b"}]));
+        let without = objects(&json!({"Frontends": []}));
+        assert_eq!(stored.merged(&without, true).to_body()["Keys"].as_array().unwrap().len(), 2);
+        assert!(without.merged(&without, true).to_body().get("Keys").is_none());
     }
 
     #[test]

@@ -119,7 +119,7 @@ fn a_file_without_objects_is_refused_before_anything_is_asked() {
     let node = node(0);
     let file = file(&json!({"Webserver": {}}));
     let printed = applied(&node, &plain(&file));
-    let expected = format!("error: {} has neither Frontends nor Backends\n", file.path().display());
+    let expected = format!("error: {} has no Frontends, Backends or Keys\n", file.path().display());
     assert_eq!((printed.verdict, printed.errors), (Verdict::Faulty, expected));
     assert!(node.seen().is_empty());
 }

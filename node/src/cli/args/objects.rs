@@ -76,7 +76,7 @@ enum BackendCommand {
 }
 
 #[derive(Debug, Subcommand)]
-enum ObjectCommand {
+pub(super) enum ObjectCommand {
     /// Show all
     List,
     /// Show all properties of one; secrets are not shown
@@ -106,7 +106,7 @@ users of this machine may see what you type: give secrets by --file.
 
   ollamaflow backends set gpu1 --create Hostname=10.0.0.5 Port=8000 ApiFormat=OpenAI 'Labels=[\"fast\"]'
   ollamaflow backends get gpu1 --json > gpu1.json; edit gpu1.json; ollamaflow backends set gpu1 --file gpu1.json")]
-struct SetArguments {
+pub(super) struct SetArguments {
     /// Its identifier
     id: String,
     /// Properties and their new values
@@ -160,7 +160,7 @@ impl BackendsArguments {
 }
 
 impl ObjectCommand {
-    fn into_task(self, kind: Kind) -> Task {
+    pub(super) fn into_task(self, kind: Kind) -> Task {
         let turn = |id, state| ObjectsAction::Turn { id, state, wait: None };
         let action = match self {
             Self::List => ObjectsAction::List,
@@ -180,6 +180,6 @@ impl From<SetArguments> for Change {
     }
 }
 
-fn task(kind: Kind, action: ObjectsAction) -> Task {
+pub(super) fn task(kind: Kind, action: ObjectsAction) -> Task {
     Task::Objects(Objects { kind, action })
 }

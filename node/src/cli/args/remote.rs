@@ -95,7 +95,7 @@ enum ClusterCommand {
 
 #[derive(Debug, Args)]
 pub(super) struct ApplyArguments {
-    /// JSON with Frontends, Backends or both: a settings file, an export or a backup; - for the standard input
+    /// JSON with Frontends, Backends, Keys or some of them: a settings file, an export or a backup; - for the standard input
     file: PathBuf,
     /// Delete the objects that are not in the file; a list that it does not have is left alone
     #[arg(long)]

@@ -146,6 +146,9 @@ fn objects_are_named_with_what_is_to_be_done() {
         ("backends drain x --wait 9", Kind::Backend, turn(State::Draining, Some(9))),
         ("backends enable x", Kind::Backend, turn(State::Active, None)),
         ("frontends disable x", Kind::Frontend, turn(State::Disabled, None)),
+        ("keys list", Kind::Key, ObjectsAction::List),
+        ("keys rotate x", Kind::Key, ObjectsAction::Rotate { id: id() }),
+        ("keys remove x", Kind::Key, ObjectsAction::Remove { id: id(), force: false }),
     ] {
         assert_eq!(asked(line), (kind, action), "{line}");
     }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use crate::cli::remote::printable;
 use crate::cli::screen::{Screen, Tone};
 use crate::cli::table::{Cell, Table};
-use crate::cli::wire::{Backend, Frontend};
+use crate::cli::wire::{Backend, Frontend, Key};
 
 /// How the API shows a secret.
 const SECRET: &str = "********";
@@ -96,6 +96,40 @@ pub(in crate::cli) fn frontends(mut frontends: Vec<Frontend>, screen: Screen) ->
         ]);
     }
     if table.is_empty() { "there are no frontends".to_owned() } else { table.draw(screen) }
+}
+
+/// All virtual keys, by name.
+pub(super) fn keys(mut keys: Vec<Key>, screen: Screen) -> String {
+    keys.sort_by(|one, other| one.identifier.cmp(&other.identifier));
+    let mut table = Table::new(&[
+        "KEY",
+        "STATE",
+        "FRONTENDS",
+        "MODELS",
+        "REQ/MIN",
+        "TOKENS/MIN",
+        "PARALLEL",
+        "EXPIRES",
+        "NAME",
+    ])
+    .may_lack(&["NAME", "PARALLEL", "FRONTENDS", "EXPIRES", "MODELS"]);
+    let all = |names: &[String]| if names.is_empty() { "all".to_owned() } else { names.join(",") };
+    let limit = |limit: u32| if limit == 0 { "-".to_owned() } else { limit.to_string() };
+    for key in &keys {
+        let state = if key.active { Cell::text("Active") } else { Cell::text("Off").tone(Tone::Faint) };
+        table.row(vec![
+            Cell::text(&key.identifier),
+            state,
+            Cell::text(&all(&key.frontends)),
+            Cell::text(&all(&key.models)),
+            Cell::number(&limit(key.requests_per_minute)),
+            Cell::number(&limit(key.tokens_per_minute)),
+            Cell::number(&limit(key.max_parallel_requests)),
+            Cell::text(key.expires_utc.as_deref().unwrap_or("never")),
+            Cell::text(&key.name),
+        ]);
+    }
+    if table.is_empty() { "there are no keys".to_owned() } else { table.draw(screen) }
 }
 
 /// One object: a line for each property.

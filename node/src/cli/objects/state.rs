@@ -20,13 +20,15 @@ pub(super) async fn turn(
     wait: Option<u64>,
 ) -> Result<Page, RemoteError> {
     let body = match kind {
-        Kind::Frontend => json!({ "Active": state == State::Active }),
+        Kind::Frontend | Kind::Key => json!({ "Active": state == State::Active }),
         Kind::Backend => json!({ "State": state.property() }),
     };
     let answer = remote.send(Call::put(&kind.path(id)).json(&body)).await?;
     let mut object: Map<String, Value> = answer.read()?;
     let named = format!("{} {id}", kind.name());
     let text = match state {
+        State::Active if kind == Kind::Key => format!("{named} lets its users in"),
+        State::Disabled if kind == Kind::Key => format!("{named} lets nobody in"),
         State::Active => format!("{named} takes requests"),
         State::Disabled => format!("{named} is off"),
         State::Draining => {

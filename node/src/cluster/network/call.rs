@@ -32,13 +32,15 @@ pub enum Call {
     Invite,
     /// You may want to know.
     Note,
+    /// What do you know?
+    Ask,
 }
 
 // === Call ===
 
 impl Call {
     /// All calls.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Hello,
         Self::Join,
         Self::Append,
@@ -50,6 +52,7 @@ impl Call {
         Self::Elect,
         Self::Invite,
         Self::Note,
+        Self::Ask,
     ];
 
     /// The path of the request. `1` is the version of the transport.
@@ -66,6 +69,7 @@ impl Call {
             Self::Elect => "/peer/1/elect",
             Self::Invite => "/peer/1/invite",
             Self::Note => "/peer/1/note",
+            Self::Ask => "/peer/1/ask",
         }
     }
 
@@ -87,7 +91,8 @@ impl Call {
             | Self::Membership
             | Self::Elect
             | Self::Invite
-            | Self::Note => SMALL,
+            | Self::Note
+            | Self::Ask => SMALL,
         }
     }
 

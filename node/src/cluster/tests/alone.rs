@@ -70,7 +70,12 @@ async fn large_changes_do_not_make_the_log_long() {
         for backend in &mut backends {
             backend.name = "x".repeat(50_000);
         }
-        let replace = Command::ReplaceCatalog { frontends: Vec::new(), backends, expect: Precondition::Any };
+        let replace = Command::ReplaceCatalog {
+            frontends: Vec::new(),
+            backends,
+            keys: None,
+            expect: Precondition::Any,
+        };
         cluster.propose("test", replace).await.unwrap();
     }
     let consensus = cluster.0.node.consensus().unwrap();

@@ -6,14 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use actix_web::http::header::HeaderValue;
 use bytes::Bytes;
 use lru::LruCache;
-use ollamaflow_protocol::id::FrontendId;
-use ollamaflow_protocol::models::merge::{self, Merged};
+use ollamaflow_protocol::id::{FrontendId, KeyId};
+use ollamaflow_protocol::models::merge::{self, Merged, Visible};
 use tokio::sync::OnceCell;
 
 use super::Listing;
 use super::inputs::Inputs;
 use crate::actors::Query;
+use crate::gateway::keyed;
 use crate::gateway::refusal::Refusal;
+use crate::keys::KeyHandle;
 
 /// Most lists that are kept. Labels come from clients, so that their number is without bound.
 const MOST_LISTS: usize = 32;
@@ -33,6 +35,8 @@ struct Key {
     frontend: FrontendId,
     listing: Listing,
     labels: Vec<Box<[u8]>>,
+    /// The virtual key for whose models it is, and its revision; none for all models.
+    by: Option<(KeyId, u64)>,
 }
 
 /// A list, or the place where it will be.
@@ -69,10 +73,13 @@ impl Lists {
         listing: Listing,
         query: &Query,
         inputs: Inputs,
+        by: Option<&Arc<KeyHandle>>,
     ) -> Result<Made, Refusal> {
-        let key = Key { frontend: frontend.clone(), listing, labels: query.labels.to_vec() };
+        let by = by.filter(|by| by.scope().is_some());
+        let whose = by.map(|by| (by.id().clone(), by.revision()));
+        let key = Key { frontend: frontend.clone(), listing, labels: query.labels.to_vec(), by: whose };
         let slot = self.slot(key, inputs);
-        slot.made.get_or_try_init(|| make(listing, &slot.inputs)).await.cloned()
+        slot.made.get_or_try_init(|| make(listing, &slot.inputs, by)).await.cloned()
     }
 
     fn slot(&self, key: Key, inputs: Inputs) -> Arc<Slot> {
@@ -90,22 +97,26 @@ impl Lists {
     }
 }
 
-async fn make(listing: Listing, inputs: &Inputs) -> Result<Made, Refusal> {
+async fn make(listing: Listing, inputs: &Inputs, by: Option<&Arc<KeyHandle>>) -> Result<Made, Refusal> {
     let inputs = inputs.clone().without_gone();
     if inputs.entries() < MANY_ENTRIES {
-        return Ok(merged(listing, &inputs).into());
+        return Ok(merged(listing, &inputs, by).into());
     }
-    let merging = actix_web::rt::task::spawn_blocking(move || merged(listing, &inputs));
+    let by = by.cloned();
+    let merging = actix_web::rt::task::spawn_blocking(move || merged(listing, &inputs, by.as_ref()));
     Ok(merging.await.map_err(|_| Refusal::Stopping)?.into())
 }
 
-fn merged(listing: Listing, inputs: &Inputs) -> Merged {
+fn merged(listing: Listing, inputs: &Inputs, by: Option<&Arc<KeyHandle>>) -> Merged {
     let merge = match listing {
         Listing::Tags => merge::tags,
         Listing::Ps => merge::ps,
         Listing::Models => merge::models,
     };
-    let merged = merge(&inputs.sources(), inputs.aliases());
+    let scope = by.and_then(|by| by.scope());
+    let is_visible = |name: &str| scope.is_none_or(|scope| keyed::allows(scope, inputs.aliases(), name));
+    let visible: Visible<'_> = if scope.is_some() { Some(&is_visible) } else { None };
+    let merged = merge(&inputs.sources(), inputs.aliases(), visible);
     for conflict in &merged.conflicts {
         tracing::debug!(model = conflict.model, digests = ?conflict.digests, "backends differ about a model");
     }
@@ -146,7 +157,7 @@ mod tests {
     async fn get(lists: &Lists, listing: Listing, labels: &[&str], inputs: Inputs) -> Bytes {
         let mut query = Query::new(Operation::OllamaTags);
         query.labels = labels.iter().map(|label| label.as_bytes().into()).collect();
-        lists.get(&"f".parse().unwrap(), listing, &query, inputs).await.unwrap().body
+        lists.get(&"f".parse().unwrap(), listing, &query, inputs, None).await.unwrap().body
     }
 
     #[actix_rt::test]

@@ -12,7 +12,7 @@ use ollamaflow_protocol::wire::Usage;
 const MOST_MODELS: usize = 256;
 
 /// Tokens that a request may have cost at most. A backend that tells of more counts wrongly, and the totals must not wrap.
-const MOST_TOKENS: u64 = u32::MAX as u64;
+pub(super) const MOST_TOKENS: u64 = u32::MAX as u64;
 
 /// The name of all models that have no count of their own.
 const OTHER: &str = "other";

@@ -74,8 +74,8 @@ impl ClusterState {
             Command::DeleteBackend { id, expect, force } => {
                 self.delete_backend(entering, id, *expect, *force)
             }
-            Command::ReplaceCatalog { frontends, backends, expect } => {
-                self.replace_catalog(entering, frontends, backends, *expect)
+            Command::ReplaceCatalog { frontends, backends, keys, expect } => {
+                self.replace_catalog(entering, (frontends, backends, keys.as_deref()), *expect)
             }
             Command::Rollback { to_revision, expect } => self.rollback(entering, *to_revision, *expect),
             Command::PutToken { name, hash, expect } => self.put_token(entering, name, *hash, *expect),
@@ -97,6 +97,8 @@ impl ClusterState {
                 self.advance_roll(entering, key, *token, *phase, detail.as_deref())
             }
             Command::TellDrained { model, backend, node } => self.tell_drained(model, backend, *node),
+            Command::PutKey { key, expect } => self.put_key(entering, key, *expect),
+            Command::DeleteKey { id, expect } => self.delete_key(entering, id, *expect),
             Command::Unknown(_) => Err(unknown_command(entering.envelope)),
         }
     }

@@ -1,6 +1,6 @@
 //! The next catalog in the making: every change of an object passes here, and leaves what undoes it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -9,9 +9,10 @@ use super::entity::{Entity, Stamps};
 use super::{ClusterState, MAX_CATALOG_BYTES, MAX_OBJECT_BYTES};
 use crate::catalog::Catalog;
 use crate::cluster::history::Former;
-use crate::cluster::outcome::ObjectRef;
+use crate::cluster::outcome::{ObjectKind, ObjectRef};
 use crate::cluster::rejection::Rejection;
-use crate::object::Exposed;
+use crate::object::key::MAX_KEYS;
+use crate::object::{Exposed, Key};
 use crate::time::Timestamp;
 
 /// A changed copy of a catalog.
@@ -144,6 +145,9 @@ impl Draft {
         if self.bytes > MAX_CATALOG_BYTES && self.bytes > self.bytes_before {
             return Err(too_large(ObjectRef::catalog(), self.bytes, MAX_CATALOG_BYTES));
         }
+        if self.former.iter().any(|former| matches!(former, Former::Key { .. })) {
+            check_keys(&self.catalog)?;
+        }
         let Self { catalog, bytes, former, former_bytes, .. } = self;
         Ok(Drafted { catalog, catalog_bytes: bytes, former, former_bytes })
     }
@@ -171,6 +175,25 @@ impl Draft {
 }
 
 // === helpers ===
+
+/// Whether there are not too many virtual keys, and no two of one secret: whose it is could not be told.
+fn check_keys(catalog: &Catalog) -> Result<(), Rejection> {
+    if catalog.keys.len() > MAX_KEYS {
+        return Err(Rejection::TooMany { kind: ObjectKind::Key, limit: MAX_KEYS as u64 });
+    }
+    let mut known = BTreeMap::new();
+    // Of two the later one is at fault: that of this change.
+    let mut keys: Vec<_> = catalog.keys.values().collect();
+    keys.sort_by_key(|key| key.revision);
+    for key in keys {
+        let Some(hash) = &key.hash else { continue };
+        if let Some(first) = known.insert(*hash.as_bytes(), &key.identifier) {
+            let message = format!("Hash is that of the key {first}: each key needs a secret of its own");
+            return Err(Rejection::Invalid { object: Key::reference(&key.identifier), message });
+        }
+    }
+    Ok(())
+}
 
 fn too_large(object: ObjectRef, bytes: usize, limit: usize) -> Rejection {
     Rejection::TooLarge { object, bytes: bytes as u64, limit: limit as u64 }

@@ -1,4 +1,4 @@
-//! What frontends and backends have in common when they are changed.
+//! What frontends, backends and virtual keys have in common when they are changed.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -8,9 +8,9 @@ use crate::catalog::Catalog;
 use crate::cluster::history::Former;
 use crate::cluster::outcome::{ObjectKind, ObjectRef};
 use crate::cluster::rejection::Rejection;
-use crate::id::{BackendId, FrontendId};
+use crate::id::{BackendId, FrontendId, KeyId};
 use crate::object::record::Record;
-use crate::object::{Backend, Exposed, Frontend, ObjectError};
+use crate::object::{Backend, Exposed, Frontend, Key, ObjectError};
 use crate::time::Timestamp;
 
 /// An object of the catalog.
@@ -144,5 +144,43 @@ impl Entity for Backend {
 
     fn former(id: BackendId, object: Option<Arc<Self>>) -> Former {
         Former::Backend { id, object }
+    }
+}
+
+// === Key ===
+
+impl Entity for Key {
+    type Id = KeyId;
+
+    const KIND: ObjectKind = ObjectKind::Key;
+
+    fn id(&self) -> &KeyId {
+        &self.identifier
+    }
+
+    fn stamps(&self) -> Stamps {
+        Stamps { created: self.created_utc, updated: self.last_update_utc, revision: self.revision }
+    }
+
+    fn set_stamps(&mut self, stamps: Stamps) {
+        let Stamps { created, updated, revision } = stamps;
+        (self.created_utc, self.last_update_utc, self.revision) = (created, updated, revision);
+    }
+
+    fn checked(&self, now: Timestamp) -> Result<Self, ObjectError> {
+        let value = serde_json::to_value(Exposed(self)).map_err(|error| ObjectError::syntax(&error))?;
+        Ok(Self::from_value(&value, now)?.value)
+    }
+
+    fn resolve_secrets(&mut self, stored: Option<&Self>) -> Result<(), ObjectError> {
+        self.resolve_hash(stored)
+    }
+
+    fn objects(catalog: &mut Catalog) -> &mut BTreeMap<KeyId, Arc<Self>> {
+        &mut catalog.keys
+    }
+
+    fn former(id: KeyId, object: Option<Arc<Self>>) -> Former {
+        Former::Key { id, object }
     }
 }

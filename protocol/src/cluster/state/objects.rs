@@ -1,4 +1,4 @@
-//! Commands on one frontend or backend.
+//! Commands on one frontend, backend or virtual key.
 
 use super::ClusterState;
 use super::apply::Entering;
@@ -8,8 +8,8 @@ use crate::cluster::command::Precondition;
 use crate::cluster::history::{ChangeKind, Event};
 use crate::cluster::outcome::{ObjectRef, Outcome};
 use crate::cluster::rejection::Rejection;
-use crate::id::{BackendId, FrontendId};
-use crate::object::{Backend, Frontend};
+use crate::id::{BackendId, FrontendId, KeyId};
+use crate::object::{Backend, Frontend, Key};
 
 /// Most names that a sentence of the history lists.
 const MAX_NAMES: usize = 5;
@@ -51,16 +51,8 @@ impl ClusterState {
         id: &FrontendId,
         expect: Precondition,
     ) -> Result<(Self, Outcome), Rejection> {
-        let object = Frontend::reference(id);
-        let Some(stored) = self.catalog.frontends.get(id) else {
-            return Err(Rejection::NotFound { object });
-        };
-        expect.check(&object, Some(stored.revision))?;
-        let mut draft = Draft::new(self, entering.envelope.at);
-        draft.remove::<Frontend>(id);
-        let what = format!("deleted {object}");
-        let event = Event { action: ChangeKind::Delete, object, what };
-        Ok((self.with_catalog(entering, draft.finish()?, event), Outcome::Deleted { unlinked: 0 }))
+        let stored = self.catalog.frontends.get(id).map(|stored| stored.revision);
+        self.delete::<Frontend>(entering, id, stored, expect)
     }
 
     pub(super) fn delete_backend(
@@ -90,6 +82,56 @@ impl ClusterState {
         let event = Event { action: ChangeKind::Delete, what: deletion(&object, &users), object };
         let outcome = Outcome::Deleted { unlinked: users.len() };
         Ok((self.with_catalog(entering, draft.finish()?, event), outcome))
+    }
+
+    /// Only names of frontends that are new have to lead somewhere: a key outlives the frontends that it is for.
+    pub(super) fn put_key(
+        &self,
+        entering: Entering<'_>,
+        key: &Key,
+        expect: Precondition,
+    ) -> Result<(Self, Outcome), Rejection> {
+        let stored = self.catalog.keys.get(&key.identifier);
+        expect.check(&Key::reference(&key.identifier), stored.map(|stored| stored.revision))?;
+        let is_known = |id: &&FrontendId| {
+            self.catalog.frontends.contains_key(*id)
+                || stored.is_some_and(|stored| stored.frontends.contains(*id))
+        };
+        if let Some(missing) = key.frontends.iter().find(|id| !is_known(id)) {
+            return Err(Rejection::UnknownFrontend {
+                key: key.identifier.clone(),
+                frontend: missing.clone(),
+            });
+        }
+        self.put(entering, key)
+    }
+
+    pub(super) fn delete_key(
+        &self,
+        entering: Entering<'_>,
+        id: &KeyId,
+        expect: Precondition,
+    ) -> Result<(Self, Outcome), Rejection> {
+        let stored = self.catalog.keys.get(id).map(|stored| stored.revision);
+        self.delete::<Key>(entering, id, stored, expect)
+    }
+
+    /// Deletes an object that nothing stands in the way of. `stored` is its revision, if there is one.
+    fn delete<E: Entity>(
+        &self,
+        entering: Entering<'_>,
+        id: &E::Id,
+        stored: Option<u64>,
+        expect: Precondition,
+    ) -> Result<(Self, Outcome), Rejection> {
+        let object = E::reference(id);
+        let Some(revision) = stored else { return Err(Rejection::NotFound { object }) };
+        expect.check(&object, Some(revision))?;
+        let mut draft = Draft::new(self, entering.envelope.at);
+        draft.remove::<E>(id);
+        let what = format!("deleted {object}");
+        let event = Event { action: ChangeKind::Delete, object, what };
+        Ok((self.with_catalog(entering, draft.finish()?, event), Outcome::Deleted { unlinked: 0 }))
     }
 
     fn put<E: Entity>(&self, entering: Entering<'_>, object: &E) -> Result<(Self, Outcome), Rejection> {

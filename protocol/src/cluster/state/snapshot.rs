@@ -18,10 +18,15 @@ use crate::cluster::recent::{MAX_RECENT_REQUESTS, Recent};
 use crate::cluster::token::{MAX_TOKENS, StoredToken};
 use crate::cluster::work::Work;
 use crate::id::ClusterId;
-use crate::object::{Backend, Frontend, record};
+use crate::object::key::MAX_KEYS;
+use crate::object::{Backend, Frontend, Key, record};
 
-/// The format that is written, and the newest that is read.
-pub const SNAPSHOT_FORMAT: u16 = 1;
+/// The newest format that is read: 2 has virtual keys. A state without any is written in format 1, which versions before
+/// them read; they must not take a state with keys for one without.
+pub const SNAPSHOT_FORMAT: u16 = 2;
+
+/// The format of states without virtual keys.
+const FORMAT_WITHOUT_KEYS: u16 = 1;
 
 /// Why bytes are not a state.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -83,6 +88,9 @@ pub(super) struct StateRecord {
     /// Likewise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     rolls: Rolls,
+    /// Likewise.
+    #[serde(default, with = "record", skip_serializing_if = "Vec::is_empty")]
+    keys: Vec<Arc<Key>>,
 }
 
 // === ClusterState ===
@@ -98,7 +106,9 @@ impl ClusterState {
             rolls: Rolls::clone(&self.rolls),
             ..StateRecord::without_past(self)
         };
-        let snapshot = Snapshot { format: SNAPSHOT_FORMAT, state };
+        let has_keys = !self.catalog.keys.is_empty() || self.history.has_keys();
+        let format = if has_keys { SNAPSHOT_FORMAT } else { FORMAT_WITHOUT_KEYS };
+        let snapshot = Snapshot { format, state };
         serde_json::to_vec(&snapshot).expect("the state can be written as JSON")
     }
 
@@ -130,6 +140,7 @@ impl StateRecord {
             recent: Arc::default(),
             works: Vec::new(),
             rolls: Rolls::new(),
+            keys: state.catalog.keys.values().cloned().collect(),
         }
     }
 
@@ -138,9 +149,13 @@ impl StateRecord {
             return Err(SnapshotError::Inconsistent(fault));
         }
         let sizes = self.frontends.iter().map(|object| object.stored_len());
-        let catalog_bytes = sizes.chain(self.backends.iter().map(|object| object.stored_len())).sum();
+        let sizes = sizes.chain(self.backends.iter().map(|object| object.stored_len()));
+        let catalog_bytes = sizes.chain(self.keys.iter().map(|object| object.stored_len())).sum();
         let frontends = self.frontends.into_iter().map(|object| (object.identifier.clone(), object));
         let backends = self.backends.into_iter().map(|object| (object.identifier.clone(), object));
+        let keys = self.keys.into_iter().map(|object| (object.identifier.clone(), object));
+        let catalog =
+            Catalog { frontends: frontends.collect(), backends: backends.collect(), keys: keys.collect() };
         let tokens = self.tokens.into_iter().map(|StoredToken(token)| (token.name.clone(), token));
         let works = Works::from_list(self.works)
             .ok_or_else(|| SnapshotError::Inconsistent("works that cannot be".to_owned()))?;
@@ -148,7 +163,7 @@ impl StateRecord {
             cluster_id: self.cluster_id,
             revision: self.revision,
             catalog_revision: self.catalog_revision,
-            catalog: Arc::new(Catalog { frontends: frontends.collect(), backends: backends.collect() }),
+            catalog: Arc::new(catalog),
             catalog_bytes,
             tokens: Arc::new(tokens.collect()),
             nodes: self.nodes,
@@ -167,11 +182,13 @@ impl StateRecord {
             return Some(format!("{} {violation}", violation.path()));
         }
         let newest = self.frontends.iter().map(|object| object.revision);
-        let newest = newest.chain(self.backends.iter().map(|object| object.revision)).max().unwrap_or(0);
+        let newest = newest.chain(self.backends.iter().map(|object| object.revision));
+        let newest = newest.chain(self.keys.iter().map(|object| object.revision)).max().unwrap_or(0);
         if newest > self.catalog_revision || self.catalog_revision > self.revision {
             return Some("an object is newer than the state".to_owned());
         }
-        if self.tokens.len() > MAX_TOKENS || self.recent.len() > MAX_RECENT_REQUESTS {
+        let (tokens, keys) = (self.tokens.len(), self.keys.len());
+        if tokens > MAX_TOKENS || keys > MAX_KEYS || self.recent.len() > MAX_RECENT_REQUESTS {
             return Some("a list is longer than it can be".to_owned());
         }
         if !are_possible(&self.rolls) {

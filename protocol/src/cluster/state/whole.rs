@@ -1,11 +1,12 @@
 //! Commands on the whole catalog.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::ClusterState;
 use super::apply::Entering;
 use super::draft::{Counts, Draft};
+use super::entity::Entity as _;
 use crate::catalog::Catalog;
 use crate::cluster::command::{Founder, Precondition};
 use crate::cluster::history::{ChangeKind, Event, Former};
@@ -13,7 +14,7 @@ use crate::cluster::nodes::Nodes;
 use crate::cluster::outcome::{ObjectRef, Outcome};
 use crate::cluster::rejection::Rejection;
 use crate::id::ClusterId;
-use crate::object::{Backend, Frontend};
+use crate::object::{Backend, Frontend, Key};
 
 // === ClusterState ===
 
@@ -31,7 +32,7 @@ impl ClusterState {
             Self::admit(&mut nodes, founder.id, &founder.address, founder.incarnation, entering.envelope.at)?;
         }
         let mut draft = Draft::new(self, entering.envelope.at);
-        Self::replace_all(&mut draft, frontends, backends)?;
+        Self::replace_all(&mut draft, frontends, backends, None)?;
         let what = format!(
             "seeded cluster {cluster_id} with {} and {}",
             counted(frontends.len(), "frontend"),
@@ -47,13 +48,12 @@ impl ClusterState {
     pub(super) fn replace_catalog(
         &self,
         entering: Entering<'_>,
-        frontends: &[Frontend],
-        backends: &[Backend],
+        (frontends, backends, keys): (&[Frontend], &[Backend], Option<&[Key]>),
         expect: Precondition,
     ) -> Result<(Self, Outcome), Rejection> {
         self.check_catalog(expect)?;
         let mut draft = Draft::new(self, entering.envelope.at);
-        let Counts { created, updated, deleted } = Self::replace_all(&mut draft, frontends, backends)?;
+        let Counts { created, updated, deleted } = Self::replace_all(&mut draft, frontends, backends, keys)?;
         if draft.changed() == 0 {
             return Ok((self.clone(), Outcome::Unchanged));
         }
@@ -76,11 +76,12 @@ impl ClusterState {
             return Err(Rejection::UnknownRevision { revision: to_revision, oldest, newest });
         }
         // Collecting keeps the last of several entries for one object: the oldest.
-        let (mut frontends, mut backends) = (BTreeMap::new(), BTreeMap::new());
+        let (mut frontends, mut backends, mut keys) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for former in self.history.back_to(to_revision) {
             match former {
                 Former::Frontend { id, object } => drop(frontends.insert(id, object.as_deref())),
                 Former::Backend { id, object } => drop(backends.insert(id, object.as_deref())),
+                Former::Key { id, object } => drop(keys.insert(id, object.as_deref())),
             }
         }
         let mut draft = Draft::new(self, entering.envelope.at);
@@ -89,6 +90,9 @@ impl ClusterState {
         }
         for (id, former) in backends {
             draft.restore::<Backend>(id, former);
+        }
+        for (id, former) in keys {
+            draft.restore::<Key>(id, former);
         }
         let restored = draft.changed();
         if restored == 0 {
@@ -103,7 +107,7 @@ impl ClusterState {
     fn check_catalog(&self, expect: Precondition) -> Result<(), Rejection> {
         let holds = match expect {
             Precondition::Any => true,
-            Precondition::Absent => self.catalog.frontends.is_empty() && self.catalog.backends.is_empty(),
+            Precondition::Absent => *self.catalog == Catalog::default(),
             Precondition::Revision(revision) => (self.catalog_revision..=self.revision).contains(&revision),
         };
         if holds {
@@ -118,15 +122,23 @@ impl ClusterState {
         draft: &mut Draft,
         frontends: &[Frontend],
         backends: &[Backend],
+        keys: Option<&[Key]>,
     ) -> Result<Counts, Rejection> {
         // Whether the objects fit together is the catalog's own rule.
         let together = Catalog::from_objects(frontends.to_vec(), backends.to_vec());
         if let Some(violation) = together.err().and_then(|all| all.into_iter().next()) {
             return Err(violation.into());
         }
+        let mut names = BTreeSet::new();
+        if let Some(key) = keys.unwrap_or_default().iter().find(|key| !names.insert(&key.identifier)) {
+            return Err(Rejection::Exists { object: Key::reference(&key.identifier) });
+        }
         let mut counts = Counts::default();
         draft.put_only(backends, &mut counts)?;
         draft.put_only(frontends, &mut counts)?;
+        if let Some(keys) = keys {
+            draft.put_only(keys, &mut counts)?;
+        }
         Ok(counts)
     }
 }

@@ -32,7 +32,12 @@ fn every_command_survives_its_text() {
         put_backend(secret.clone()),
         delete_frontend("f1"),
         delete_backend("b1", true),
-        Command::ReplaceCatalog { frontends: vec![], backends: vec![secret], expect: Precondition::Absent },
+        Command::ReplaceCatalog {
+            frontends: vec![],
+            backends: vec![secret],
+            keys: None,
+            expect: Precondition::Absent,
+        },
         rollback(7),
         Command::PutToken {
             name: "t".parse().unwrap(),

@@ -85,7 +85,7 @@ fn any_command() -> impl Strategy<Value = Command> {
             proptest::collection::vec(any_frontend(), 0..3),
             proptest::collection::vec(any_backend(), 0..4),
             expect()
-        ).prop_map(|(frontends, backends, expect)| Command::ReplaceCatalog { frontends, backends, expect }),
+        ).prop_map(|(frontends, backends, expect)| Command::ReplaceCatalog { frontends, backends, keys: None, expect }),
         2 => (0..30_u64, expect()).prop_map(|(to_revision, expect)| Command::Rollback { to_revision, expect }),
         1 => ("t[12]", any::<u8>(), expect()).prop_map(|(name, byte, expect)| Command::PutToken {
             name: name.parse().unwrap(), hash: TokenHash::new([byte; 32]), expect

@@ -73,9 +73,9 @@ fn nothing_else_shows_a_secret() {
 
 #[test]
 fn bytes_of_a_newer_format_are_refused_with_advice() {
-    let text = r#"{"Format":2,"State":"something else"}"#;
+    let text = r#"{"Format":3,"State":"something else"}"#;
     let error = ClusterState::decode(text.as_bytes()).unwrap_err();
-    assert_eq!(error, SnapshotError::Newer { found: 2 });
+    assert_eq!(error, SnapshotError::Newer { found: 3 });
     assert!(error.to_string().ends_with("update this node"));
 }
 

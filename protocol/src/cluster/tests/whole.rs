@@ -3,7 +3,7 @@
 use super::*;
 
 fn replace(frontends: Vec<Frontend>, backends: Vec<Backend>, expect: Precondition) -> Command {
-    Command::ReplaceCatalog { frontends, backends, expect }
+    Command::ReplaceCatalog { frontends, backends, keys: None, expect }
 }
 
 #[test]

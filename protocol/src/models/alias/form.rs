@@ -17,6 +17,13 @@ pub fn model_of_form(content_type: &str, body: &[u8]) -> Option<String> {
     places.into_iter().find_map(|place| Some(std::str::from_utf8(body.get(place)?).ok()?.to_owned()))
 }
 
+/// Every model that a form names; `None` if that cannot be told.
+pub fn models_of_form(content_type: &str, body: &[u8]) -> Option<Vec<String>> {
+    let places = models(&delimiter(content_type)?, body)?;
+    let names = places.into_iter().map(|place| Some(std::str::from_utf8(body.get(place)?).ok()?.to_owned()));
+    names.collect()
+}
+
 /// A form with another model: every field `model` gets it, and where there is none, one is put first.
 ///
 /// # Errors

@@ -60,10 +60,10 @@ fn models_are_listed_once_and_the_newest_entry_first() {
         ollama("b1", &json!([tag("a:latest", 1, "x"), tag("b:7b", 5, "y")])),
         ollama("b2", &json!([tag("A", 3, "x"), tag("c:1b", 4, "z")])),
     ];
-    let merged = tags(&sources(&known), &ModelAliases::default());
+    let merged = tags(&sources(&known), &ModelAliases::default(), None);
     assert_eq!(names(&merged), ["b:7b", "c:1b", "A"]);
     assert_eq!(merged.conflicts, []);
-    let listed = models(&sources(&known), &ModelAliases::default());
+    let listed = models(&sources(&known), &ModelAliases::default(), None);
     assert_eq!(names(&listed), ["b:7b", "c:1b", "A"]);
     assert!(listed.body.starts_with(br#"{"object":"list","data":[{"id":"b:7b","object":"model","created":"#));
     assert_ne!(merged.etag, listed.etag);
@@ -75,9 +75,9 @@ fn no_backend_known_is_an_empty_list() {
     let unknown = Known { backend: "b".parse().unwrap(), disk: None, memory: None };
     let known = [unknown];
     let none = ModelAliases::default();
-    assert_eq!(tags(&sources(&known), &none).body, br#"{"models":[]}"#);
-    assert_eq!(ps(&[], &none).body, br#"{"models":[]}"#);
-    assert_eq!(models(&[], &none).body, br#"{"object":"list","data":[]}"#);
+    assert_eq!(tags(&sources(&known), &none, None).body, br#"{"models":[]}"#);
+    assert_eq!(ps(&[], &none, None).body, br#"{"models":[]}"#);
+    assert_eq!(models(&[], &none, None).body, br#"{"object":"list","data":[]}"#);
     assert_eq!(model(&sources(&known), &none, "m"), None);
 }
 
@@ -88,7 +88,7 @@ fn different_digests_of_one_name_are_reported() {
         ollama("b1", &json!([tag("a:latest", 2, "new")])),
         openai("vllm", &json!([{"id": "a"}])),
     ];
-    let merged = tags(&sources(&known), &ModelAliases::default());
+    let merged = tags(&sources(&known), &ModelAliases::default(), None);
     let digests = vec![("new".to_owned(), "b1".parse().unwrap()), ("old".to_owned(), "b2".parse().unwrap())];
     assert_eq!(merged.conflicts, [Conflict { model: "a:latest".to_owned(), digests }]);
     assert_eq!(names(&merged), ["a:latest"]);
@@ -103,11 +103,11 @@ fn backends_of_both_apis_are_in_both_lists_and_ollamas_entry_wins() {
         ),
         ollama("b1", &json!([tag("b:7b", 5, "y")])),
     ];
-    let merged = tags(&sources(&known), &ModelAliases::default());
+    let merged = tags(&sources(&known), &ModelAliases::default(), None);
     assert_eq!(names(&merged), ["Qwen/Q", "b:7b"]);
     assert!(String::from_utf8_lossy(&merged.body).contains(r#""digest":"y""#));
-    assert_eq!(names(&models(&sources(&known), &ModelAliases::default())), ["Qwen/Q", "b:7b"]);
-    assert_eq!(names(&ps(&sources(&known), &ModelAliases::default())).len(), 2);
+    assert_eq!(names(&models(&sources(&known), &ModelAliases::default(), None)), ["Qwen/Q", "b:7b"]);
+    assert_eq!(names(&ps(&sources(&known), &ModelAliases::default(), None)).len(), 2);
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn aliases_stand_beside_their_targets_and_hide_what_they_are_named_after() {
     let aliases = aliases(&json!({
         "gpt-4o": "llama3:70b", "small": {"vllm": "qwen/q"}, "big": "llama3:70b", "gone": "nothing",
     }));
-    let merged = tags(&sources(&known), &aliases);
+    let merged = tags(&sources(&known), &aliases, None);
     let mut listed = names(&merged);
     listed.sort();
     assert_eq!(listed, ["Qwen/Q", "big", "gpt-4o", "llama3:70b", "small"]);
@@ -145,7 +145,7 @@ fn what_is_in_memory_longest_comes_first() {
     let process = |name: &str, day: u32| json!({"name": name, "model": name, "digest": "d", "expires_at": format!("2026-01-{day:02}T00:00:00Z")});
     let known =
         [ollama("b1", &json!([process("a", 1), process("b", 3)])), ollama("b2", &json!([process("a", 2)]))];
-    let merged = ps(&sources(&known), &aliases(&json!({"z": "a"})));
+    let merged = ps(&sources(&known), &aliases(&json!({"z": "a"})), None);
     assert_eq!(names(&merged), ["b", "a", "z"]);
     assert!(!String::from_utf8_lossy(&merged.body).contains("01-01"));
 }
@@ -188,8 +188,8 @@ proptest! {
             let target = renaming.as_ref().map_or(Some(name), |renaming| renaming.target(source.backend));
             target.is_some_and(|target| source.disk.unwrap().find(&canonical(target)).is_some())
         };
-        let listed = names(&tags(&sources, &aliases));
-        prop_assert_eq!(&listed, &names(&models(&sources, &aliases)));
+        let listed = names(&tags(&sources, &aliases, None));
+        prop_assert_eq!(&listed, &names(&models(&sources, &aliases, None)));
         for name in &listed {
             prop_assert!(sources.iter().any(|source| reachable(source, name)), "{}", name);
             prop_assert!(model(&sources, &aliases, name).is_some());
@@ -208,9 +208,9 @@ proptest! {
     fn the_order_of_backends_changes_nothing(known in any_known(), aliases in any_aliases()) {
         let forth = sources(&known);
         let back: Vec<_> = forth.iter().rev().copied().collect();
-        prop_assert_eq!(tags(&forth, &aliases), tags(&back, &aliases));
-        prop_assert_eq!(models(&forth, &aliases), models(&back, &aliases));
-        prop_assert_eq!(ps(&forth, &aliases), ps(&back, &aliases));
+        prop_assert_eq!(tags(&forth, &aliases, None), tags(&back, &aliases, None));
+        prop_assert_eq!(models(&forth, &aliases, None), models(&back, &aliases, None));
+        prop_assert_eq!(ps(&forth, &aliases, None), ps(&back, &aliases, None));
     }
 }
 
@@ -243,7 +243,7 @@ fn an_entry_that_clients_cannot_read_is_in_no_list_by_no_name() {
     let known = [ollama("b1", &bad), openai("b2", &odd)];
     let other = aliases(&json!({ "alias": "digest", "fine": "good" }));
     for list in [tags, models, ps] {
-        let merged = list(&sources(&known), &other);
+        let merged = list(&sources(&known), &other, None);
         assert_eq!(names(&merged), ["fine", "good:latest"], "{}", String::from_utf8_lossy(&merged.body));
     }
     assert_eq!(model(&sources(&known), &other, "digest"), None);
@@ -256,5 +256,15 @@ fn an_entry_that_clients_cannot_read_is_in_no_list_by_no_name() {
     );
     let null =
         json!([{ "name": "n", "model": null, "size": null, "digest": null, "details": null, "x": [1e300] }]);
-    assert_eq!(names(&tags(&sources(&[ollama("b1", &null)]), &aliases(&json!({})))), ["n"]);
+    assert_eq!(names(&tags(&sources(&[ollama("b1", &null)]), &aliases(&json!({})), None)), ["n"]);
+}
+
+#[test]
+fn only_what_is_visible_is_listed() {
+    let known = [ollama("b1", &json!([tag("a", 1, "x"), tag("b", 2, "y"), tag("c", 3, "z")]))];
+    let aliases = aliases(&json!({"x": "a", "y": "b"}));
+    let is_visible = |name: &str| name == "x" || name == "c";
+    let listed = names(&tags(&sources(&known), &aliases, Some(&is_visible)));
+    assert_eq!(listed, ["c", "x"]);
+    assert!(names(&models(&sources(&known), &aliases, Some(&|_| false))).is_empty());
 }

@@ -17,7 +17,10 @@ fn whole_catalog(index: u64) -> openraft::Entry<TypeConfig> {
         Backend { name, ..Backend::new(format!("b{number}").parse().unwrap()) }
     };
     let backends = (0..51).map(backend).collect();
-    normal(index, Command::ReplaceCatalog { frontends: vec![], backends, expect: Precondition::Any })
+    normal(
+        index,
+        Command::ReplaceCatalog { frontends: vec![], backends, keys: None, expect: Precondition::Any },
+    )
 }
 
 #[tokio::test]
