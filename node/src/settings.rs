@@ -29,7 +29,7 @@ pub use self::cluster::{
     ClusterTls, ClusterTlsSettings, DEFAULT_CLUSTER_PORT,
 };
 pub use self::layers::{Origin, Origins};
-pub use self::load::{load, load_for_client};
+pub use self::load::{check_given, load, load_for_client};
 pub use self::logging::{LogFormat, Logging, SyslogServer};
 pub use self::outcome::{FirstRun, Loaded, Problem, SettingsError};
 pub use self::sources::{

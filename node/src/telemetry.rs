@@ -89,6 +89,17 @@ impl Logs {
         Self(Arc::new(Inner { settings, filter, initial, level, access, sinks }))
     }
 
+    /// No log of its own: events go to the subscriber of the program that this node is a part of, and requests get no lines.
+    pub fn of_program() -> Self {
+        let settings = Logging { enable: false, access_log: false, ..Logging::default() };
+        let sinks = Arc::new(Sinks::start(&settings));
+        let initial = Level { filter: None, ..Level::initial(&settings) };
+        let access = AccessLog::new(settings.format, sinks.clone());
+        access.switch(false);
+        let level = Mutex::new(initial.clone());
+        Self(Arc::new(Inner { settings, filter: None, initial, level, access, sinks }))
+    }
+
     /// Where the lines of requests go.
     pub fn access(&self) -> &AccessLog {
         &self.0.access

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{AppError, listen};
+use super::{NodeError, listen};
 use crate::catalog::CatalogPublisher;
 use crate::cluster::{Cluster, ClusterSettings, Link, PeerSecret, PeerTls, Seed, Start, Timing};
 use crate::settings::{ClusterPlan, ClusterStart, Settings};
@@ -11,7 +11,7 @@ use crate::settings::{ClusterPlan, ClusterStart, Settings};
 const DIRECTORY: &str = "cluster";
 
 /// Takes part in the cluster. The objects of the settings are the first ones of a new cluster.
-pub(super) async fn start(settings: &Settings, plan: ClusterPlan) -> Result<Cluster, AppError> {
+pub(super) async fn start(settings: &Settings, plan: ClusterPlan) -> Result<Cluster, NodeError> {
     let link = link(&plan)?;
     let ClusterPlan { start, timing, .. } = plan;
     let settings = ClusterSettings {
@@ -34,7 +34,7 @@ pub(super) async fn start(settings: &Settings, plan: ClusterPlan) -> Result<Clus
 }
 
 /// The connection to the other nodes; none for a node that is alone for good.
-fn link(plan: &ClusterPlan) -> Result<Option<Link>, AppError> {
+fn link(plan: &ClusterPlan) -> Result<Option<Link>, NodeError> {
     let (Some(target), Some(advertise), Some(secret)) = (&plan.listen, &plan.advertise, &plan.secret) else {
         return Ok(None);
     };
