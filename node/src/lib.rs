@@ -2,7 +2,7 @@
 //! the program `ollamaflow` as a library.
 //!
 //! A [`Node`] runs inside your program, from [`Node::start`] to [`Node::shutdown`]. What it does is said by [`Settings`], made
-//! in code or, as the program does it, read from a file by [`settings::load`].
+//! in code or, as the program does it, read from a file by [`settings::load()`].
 //!
 //! ```
 //! use ollamaflow::{Backend, Frontend, Node, Settings};

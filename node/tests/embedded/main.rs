@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test, which is what is wanted")]
 
 #[expect(dead_code, reason = "the program around what is called here")]
-#[path = "../../../node/examples/embedded.rs"]
+#[path = "../../examples/embedded.rs"]
 mod example;
 
 mod leaks;
