@@ -43,7 +43,7 @@ pub use self::probes::{Readiness, probes};
 use crate::actors::Directory;
 use crate::cluster::Cluster;
 use crate::gateway::{GatewaySettings, Tally};
-use crate::telemetry::Logs;
+use crate::telemetry::{Logs, Traces};
 
 /// What the handlers work with.
 pub struct AdminState {
@@ -61,6 +61,8 @@ pub struct AdminState {
     pub tally: Arc<Tally>,
     /// The log of this node.
     pub logs: Logs,
+    /// Where the spans of requests go; none if none are traced.
+    pub traces: Option<Traces>,
     /// How clients are told apart.
     pub gateway: Arc<GatewaySettings>,
     /// Headers for every response that does not have them; `Webserver.Headers.DefaultHeaders`.

@@ -29,7 +29,7 @@ use crate::cluster::Remains;
 use crate::gateway::{self, Shared};
 use crate::models::{self, Claims, Reconciling};
 use crate::settings::{Loaded, Settings};
-use crate::telemetry::Logs;
+use crate::telemetry::{Logs, Traces};
 
 /// How long a stopped node may take to let go of its directory: its threads end, and close what they have open.
 const RELEASE_PATIENCE: Duration = Duration::from_secs(10);
@@ -93,6 +93,7 @@ async fn live(
     let has_peers = plan.listen.is_some();
     let cluster = clustering::start(&settings, plan).await?;
     *remains = Some(cluster.remains());
+    let traces = Traces::start(&settings.tracing).map_err(NodeError::Thread)?;
     let (publisher, catalog) = CatalogPublisher::new(cluster.state().catalog().clone());
     let actors = Actors::start(catalog, probe_settings(&settings)).await;
     actix_web::rt::spawn(clustering::publish(cluster.clone(), publisher));
@@ -107,11 +108,16 @@ async fn live(
         tally: Arc::default(),
         lists: Arc::default(),
         access: logs.access().clone(),
+        traces: traces.clone(),
     };
     let result = serve_until_stopped(&settings, sockets, shared, logs, has_peers, owner).await;
     reconciling.stop().await;
     actors.stop();
     cluster.stop().await;
+    if let Some(traces) = traces {
+        // It waits for the collector, for two seconds at most; nothing else of this node runs any more.
+        traces.finish();
+    }
     tracing::info!("stopped");
     result
 }
@@ -135,6 +141,7 @@ async fn serve_until_stopped(
         gateway: shared.settings.clone(),
         tally: shared.tally.clone(),
         logs: logs.clone(),
+        traces: shared.traces.clone(),
         read_timeout: settings.webserver.io.read_timeout(),
         default_headers: servers::default_headers(settings),
     });

@@ -28,6 +28,7 @@ mod relay;
 mod respond;
 mod resume;
 mod routing;
+mod spans;
 mod statics;
 mod tally;
 mod trace;
@@ -58,7 +59,7 @@ use crate::cluster::Cluster;
 use crate::listener::{Connection, Keeping};
 use crate::media::Fetcher;
 use crate::models::Claims;
-use crate::telemetry::AccessLog;
+use crate::telemetry::{AccessLog, Traces};
 use crate::upstream;
 
 pub(crate) use self::account::{Account, Accounted};
@@ -108,6 +109,8 @@ pub struct Shared {
     pub lists: Arc<Lists>,
     /// Where the line of each request goes.
     pub access: AccessLog,
+    /// Where the spans of requests go; none if none are traced.
+    pub traces: Option<Traces>,
 }
 
 /// What one worker needs to carry requests.
@@ -123,6 +126,7 @@ pub struct Gateway {
     tally: Arc<Tally>,
     lists: Arc<Lists>,
     access: Rc<AccessLog>,
+    traces: Option<Traces>,
 }
 
 // === impl Gateway ===
@@ -131,10 +135,10 @@ impl Gateway {
     /// One per worker thread, made on that thread, in its runtime.
     pub fn new(shared: Shared, upstream: upstream::Client, fetcher: Fetcher, closing: Closing) -> Self {
         closing.listen();
-        let Shared { directory, settings, cluster, claims, tally, lists, access } = shared;
+        let Shared { directory, settings, cluster, claims, tally, lists, access, traces } = shared;
         // Requests hold it: to count who does is no matter for all workers.
         let access = Rc::new(access);
-        Self { directory, settings, upstream, fetcher, cluster, claims, tally, lists, access }
+        Self { directory, settings, upstream, fetcher, cluster, claims, tally, lists, access, traces }
     }
 
     /// The service for every path that is not the admin API's.
@@ -162,13 +166,13 @@ impl Gateway {
     /// Answers one request; every way out has the id and the CORS headers.
     async fn serve(&self, request: &HttpRequest, payload: Payload) -> HttpResponse<BoxBody> {
         let id = RequestId::random();
-        let account = Account::begin(&self.access, &id, request);
+        let account = Account::begin(&self.access, self.traces.as_ref(), &id, request);
         let answer = Connection::answer(request);
         let (payload, unread) = unread::watch(request, payload);
         let mut trace = Trace::begin(account.as_ref());
         let mut protocol = None;
         let mut listening = None;
-        let outcome = match self.direct(request) {
+        let outcome = match self.direct(request, account.as_ref()) {
             Direction::Backend(admitted) => {
                 protocol = Some(admitted.operation.protocol());
                 if let Some(account) = &account {
@@ -232,13 +236,13 @@ impl Gateway {
     }
 
     /// Where a request goes, by its head alone.
-    fn direct(&self, request: &HttpRequest) -> Direction {
+    fn direct(&self, request: &HttpRequest, account: Option<&Rc<Account>>) -> Direction {
         if request.method() == actix_web::http::Method::OPTIONS {
             return Direction::Aside(Ok(preflight(request)));
         }
         Direction::Aside(match route::classify(request.method().as_str(), request.path()) {
             Route::Proxy(operation) => {
-                match ingress::admit(&self.directory, &self.settings, request, operation) {
+                match ingress::admit(&self.directory, &self.settings, request, operation, account) {
                     Ok(admitted) => return Direction::Backend(admitted),
                     Err(refusal) => Err(refusal),
                 }

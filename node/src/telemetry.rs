@@ -22,6 +22,7 @@ mod queue;
 mod sinks;
 mod stamp;
 mod syslog;
+mod traces;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -36,6 +37,7 @@ pub use self::excerpt::{EXCERPT_BYTES, Excerpt};
 pub use self::level::{FilterError, Level};
 pub use self::queue::Lost;
 use self::sinks::Sinks;
+pub use self::traces::{Attribute, AttributeValue, Parent, Span, SpanKind, Trace, Traces};
 use crate::settings::{LogFormat, Logging};
 
 /// How long the end of a process waits for what is still to be written.

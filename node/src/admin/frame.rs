@@ -61,7 +61,7 @@ fn account(request: &ServiceRequest, id: &RequestId) -> Option<Rc<Account>> {
     if !request.path().starts_with(PREFIX) {
         return None;
     }
-    let account = Account::begin(&Rc::new(state.logs.access().clone()), id, request.request())?;
+    let account = Account::begin(&Rc::new(state.logs.access().clone()), None, id, request.request())?;
     account.administers(request.request());
     Some(account)
 }

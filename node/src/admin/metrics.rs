@@ -2,6 +2,7 @@
 
 mod logs;
 mod models;
+mod traces;
 mod traffic;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use prometheus_client::registry::Registry;
 
 use self::logs::LogMetrics;
 use self::models::ModelMetrics;
+use self::traces::TraceMetrics;
 use self::traffic::TrafficMetrics;
 use super::AdminState;
 use super::failure::Failure;
@@ -47,6 +49,10 @@ pub(super) async fn metrics(state: web::Data<AdminState>) -> Result<HttpResponse
         directory: state.directory.clone(),
     }));
     registry.register_collector(Box::new(LogMetrics { losses: state.logs.losses() }));
+    if let Some(traces) = &state.traces {
+        registry
+            .register_collector(Box::new(TraceMetrics { exported: traces.exported(), lost: traces.lost() }));
+    }
     let applied = state.cluster.state();
     let missing = Outlook::new(&applied, &state.directory, now()).missing();
     registry.register_collector(Box::new(ModelMetrics { state: applied, missing }));

@@ -108,7 +108,8 @@ pub(super) fn serve_admins(
     listening: &Listening<'_>,
 ) -> Result<Server, NodeError> {
     // No frontend is known here, so nothing is carried to a backend, nor counted.
-    let nobody = Shared { directory: Arc::default(), tally: Arc::default(), ..listening.shared.clone() };
+    let nobody =
+        Shared { directory: Arc::default(), tally: Arc::default(), traces: None, ..listening.shared.clone() };
     let client = client_settings(settings);
     let (state, closing) = (listening.state.clone(), listening.closing.clone());
     let media = Media::new(Limits::default());

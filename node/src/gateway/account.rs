@@ -1,4 +1,4 @@
-//! What is told of one request when it has ended: its line in the access log.
+//! What is told of one request when it has ended: its line in the access log, and its spans if it is traced.
 //!
 //! A request has one account from its head on, which is held by whoever still works for it: the future that finds it an
 //! answer, the counter of its end, and last the answer's body. When the last of them is dropped, the request has ended,
@@ -22,14 +22,19 @@ use super::identity::RequestId;
 use super::ingress::Admitted;
 use super::journal::Heard;
 use super::origin::Origin;
+use super::spans::{self, Spans};
 use super::tally::End;
 use super::trace::Trace;
-use crate::telemetry::{AccessLog, Line};
+use crate::actors::Decision;
+use crate::telemetry::{AccessLog, Line, Traces};
 
 /// One request. Belongs to one thread.
 #[derive(Debug)]
 pub(crate) struct Account {
-    log: Rc<AccessLog>,
+    /// None if it gets no line, but spans.
+    log: Option<Rc<AccessLog>>,
+    /// There if it is traced.
+    spans: Option<Box<Spans>>,
     started: Instant,
     /// What is known already.
     line: RefCell<Line>,
@@ -63,8 +68,15 @@ pub(crate) struct Accounted<B> {
 
 impl Account {
     /// The account of a request that has just come; none if nobody wants to know.
-    pub(crate) fn begin(log: &Rc<AccessLog>, id: &RequestId, request: &HttpRequest) -> Option<Rc<Self>> {
-        if !log.is_on() {
+    pub(crate) fn begin(
+        log: &Rc<AccessLog>,
+        traces: Option<&Traces>,
+        id: &RequestId,
+        request: &HttpRequest,
+    ) -> Option<Rc<Self>> {
+        let spans = traces.and_then(|traces| Spans::begin(traces, id, request));
+        let is_logged = log.is_on();
+        if !is_logged && spans.is_none() {
             return None;
         }
         let mut line = log.line();
@@ -72,7 +84,8 @@ impl Account {
         line.text("method", request.method().as_str());
         line.text("path", request.path());
         Some(Rc::new(Self {
-            log: log.clone(),
+            log: is_logged.then(|| log.clone()),
+            spans,
             started: Instant::now(),
             line: RefCell::new(line),
             status: Cell::new(None),
@@ -91,6 +104,9 @@ impl Account {
     /// Who sent it.
     pub(super) fn came_from(&self, origin: Origin) {
         self.line.borrow_mut().address("client", origin.address);
+        if let Some(spans) = &self.spans {
+            spans.came_from(origin.address);
+        }
     }
 
     /// Its frontend has let it in.
@@ -99,6 +115,9 @@ impl Account {
         let mut line = self.line.borrow_mut();
         line.word("frontend", admitted.frontend.id().as_ref());
         line.word("operation", admitted.operation.label());
+        if let Some(spans) = &self.spans {
+            spans.admitted(admitted.frontend.id().as_ref(), admitted.operation);
+        }
     }
 
     /// It is one to the admin API.
@@ -112,6 +131,28 @@ impl Account {
     /// The model, as the client names it.
     pub(super) fn model(&self, name: &str) {
         self.line.borrow_mut().text("model", name);
+        if let Some(spans) = &self.spans {
+            spans.model(name);
+        }
+    }
+
+    /// Its spans, if it is traced.
+    pub(super) fn spans(&self) -> Option<&Spans> {
+        self.spans.as_deref()
+    }
+
+    /// A backend was chosen, for this reason.
+    pub(super) fn decided(&self, decision: Decision) {
+        if let Some(spans) = &self.spans {
+            spans.decided(decision);
+        }
+    }
+
+    /// It has waited for a backend until now.
+    pub(super) fn queued(&self, waited: Duration) {
+        if let Some(spans) = &self.spans {
+            spans.queued(waited);
+        }
     }
 
     /// Whose answer the client gets. The last word counts.
@@ -173,6 +214,20 @@ impl Drop for Account {
     fn drop(&mut self) {
         let duration = self.started.elapsed();
         let end = self.end();
+        if let Some(spans) = self.spans.take() {
+            spans.end(&spans::Ending {
+                end,
+                status: self.status.get(),
+                why: self.why.get(),
+                backend: std::str::from_utf8(self.backend.get_mut()).unwrap_or_default(),
+                bytes: self.bytes.get(),
+                first: self.first.get(),
+                attempts: self.way.get().map(|(attempts, _)| attempts),
+                usage: self.usage.get(),
+                resumed: self.resumed.get(),
+            });
+        }
+        let Some(log) = &self.log else { return };
         let line = self.line.get_mut();
         if let Ok(backend) = std::str::from_utf8(self.backend.get_mut())
             && !backend.is_empty()
@@ -204,7 +259,7 @@ impl Drop for Account {
                 line.number(name, tokens);
             }
         }
-        self.log.write(line);
+        log.write(line);
     }
 }
 

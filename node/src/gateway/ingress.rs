@@ -1,5 +1,6 @@
 //! Who is meant and whether they may: the frontend, its rules about the request's head, the labels.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,6 +10,7 @@ use ollamaflow_protocol::object::Frontend;
 use ollamaflow_protocol::route::{Kind, Operation};
 
 use super::GatewaySettings;
+use super::account::Account;
 use super::origin::Origin;
 use super::refusal::Refusal;
 use crate::actors::{Directory, FrontendHandle};
@@ -22,6 +24,8 @@ pub(super) struct Admitted {
     pub(super) config: Arc<Frontend>,
     /// Who sent it.
     pub(super) origin: Origin,
+    /// Its account, if it is traced: attempts are spans of their own.
+    pub(super) traced: Option<Rc<Account>>,
 }
 
 /// Finds the frontend and applies its rules that need no body.
@@ -30,6 +34,7 @@ pub(super) fn admit(
     settings: &GatewaySettings,
     request: &HttpRequest,
     operation: Operation,
+    account: Option<&Rc<Account>>,
 ) -> Result<Admitted, Refusal> {
     let host = host(request);
     let frontend = directory
@@ -52,7 +57,8 @@ pub(super) fn admit(
         let taken = frontend.clients().try_take(origin.address, config.rate_limit_per_client, Instant::now());
         taken.map_err(|retry_after| Refusal::ClientTooFast { retry_after })?;
     }
-    Ok(Admitted { operation, frontend, config, origin })
+    let traced = account.filter(|account| account.spans().is_some()).cloned();
+    Ok(Admitted { operation, frontend, config, origin, traced })
 }
 
 /// The host that the client names: of an absolute request target, else of the `Host` header (RFC 9112 3.2.2).

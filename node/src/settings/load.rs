@@ -13,7 +13,7 @@ use super::environment::{self, Variable};
 use super::layers::{Layers, Origin, Origins};
 use super::outcome::{Loaded, Problem, SettingsError};
 use super::sources::{ClusterFlags, Flags, Sources};
-use super::{Settings, file, inert};
+use super::{Settings, file, inert, standard};
 use crate::clock::now;
 
 /// Stands for the place of settings that a program has made itself.
@@ -71,6 +71,9 @@ fn load_for(
 
     let schema = lenient::schema(&Settings::default());
     let mut layers = Layers::new(&schema, document);
+    for (name, path, value) in standard::variables(&environment) {
+        layers.set(&path, value, Origin::Env(name.to_owned()));
+    }
     for (name, variable) in environment::variables(&schema, &environment) {
         match variable {
             Variable::Setting(property, value) => layers.set(&property.path, value, Origin::Env(name)),
@@ -171,6 +174,10 @@ fn flag_values(flags: Flags) -> Vec<(JsonPath, Value, &'static str)> {
         ("ShutdownSettleMs", flags.shutdown_settle_ms.map(Value::from), "--shutdown-settle-ms"),
     ] {
         values.extend(value.map(|value| (JsonPath::root().property(name), value, flag)));
+    }
+    if let Some(endpoint) = flags.otlp_endpoint {
+        let setting = JsonPath::root().property("Tracing").property("Endpoint");
+        values.push((setting, endpoint.into(), "--otlp-endpoint"));
     }
     let ClusterFlags { listen, advertise, peers, join, secret, secret_file } = flags.cluster;
     let secret = secret.map(|secret| secret.expose().to_owned());
