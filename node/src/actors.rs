@@ -76,15 +76,21 @@ impl Actors {
         self.directory.clone()
     }
 
-    /// Ends all actors and their thread.
+    /// Ends all actors and their thread, as dropping this does.
     pub fn stop(self) {
-        self.supervisor.store(None);
-        self.arbiter.stop();
+        drop(self);
     }
 
     #[cfg(test)]
     fn crash_supervisor(&self) {
         self.supervisor.load_full().unwrap().do_send(tests::Crash);
+    }
+}
+
+impl Drop for Actors {
+    fn drop(&mut self) {
+        self.supervisor.store(None);
+        self.arbiter.stop();
     }
 }
 

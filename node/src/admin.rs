@@ -46,7 +46,7 @@ use crate::actors::Directory;
 use crate::cluster::Cluster;
 use crate::gateway::{GatewaySettings, Tally};
 use crate::keys::{Keys, Usage};
-use crate::telemetry::Logs;
+use crate::telemetry::{Logs, Traces};
 
 /// What the handlers work with.
 pub struct AdminState {
@@ -68,6 +68,8 @@ pub struct AdminState {
     pub usage: Arc<Usage>,
     /// The log of this node.
     pub logs: Logs,
+    /// Where the spans of requests go; none if none are traced.
+    pub traces: Option<Traces>,
     /// How clients are told apart.
     pub gateway: Arc<GatewaySettings>,
     /// Headers for every response that does not have them; `Webserver.Headers.DefaultHeaders`.

@@ -29,6 +29,7 @@ mod node;
 mod note;
 mod proposing;
 mod question;
+mod remains;
 mod report;
 mod settings;
 mod start;
@@ -52,6 +53,7 @@ pub use self::error::ClusterError;
 pub use self::network::{PeerSecret, PeerTls, PeerTlsError, Reason, Rejections, SecretError};
 pub use self::note::{Note, Received};
 pub use self::question::{Asked, Question, Reply};
+pub use self::remains::Remains;
 pub use self::settings::{ClusterSettings, Link, Seed, Start, Timing};
 pub use self::start::StartError;
 pub use self::status::{MemberStatus, Role, Status};
@@ -62,6 +64,7 @@ use self::errand::{Done, Errand};
 use self::network::{Call, CallError, Target};
 use self::node::Node;
 use self::start::Server;
+use self::store::Opened;
 
 /// Longest wait for an invited node to have its vote.
 const INVITATION_TIMEOUT: Duration = Duration::from_secs(15);
@@ -76,6 +79,7 @@ pub struct Cluster(Arc<Parts>);
 struct Parts {
     node: Arc<Node>,
     server: Option<Server>,
+    store: Opened,
 }
 
 /// The applied state and its place in the log.
@@ -99,8 +103,8 @@ pub struct Committed {
 // === Cluster ===
 
 impl Cluster {
-    fn new(node: Arc<Node>, server: Option<Server>) -> Self {
-        Self(Arc::new(Parts { node, server }))
+    fn new(node: Arc<Node>, server: Option<Server>, store: Opened) -> Self {
+        Self(Arc::new(Parts { node, server, store }))
     }
 
     /// The state that this node has applied.
@@ -272,7 +276,12 @@ impl Cluster {
         }
     }
 
-    /// Ends the consensus and closes the store.
+    /// What may be left after a stop, for a while.
+    pub fn remains(&self) -> Remains {
+        Remains::new(&self.0, self.0.store.clone())
+    }
+
+    /// Ends the consensus. The store is closed when nothing is left that holds it: see [`Cluster::remains`].
     pub async fn stop(&self) {
         if let Some(Server(server)) = &self.0.server {
             server.stop(false).await;

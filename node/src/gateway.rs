@@ -29,6 +29,7 @@ mod relay;
 mod respond;
 mod resume;
 mod routing;
+mod spans;
 mod statics;
 mod tally;
 mod trace;
@@ -60,7 +61,7 @@ use crate::keys::{Keys, Pass};
 use crate::listener::{Connection, Keeping};
 use crate::media::Fetcher;
 use crate::models::Claims;
-use crate::telemetry::AccessLog;
+use crate::telemetry::{AccessLog, Traces};
 use crate::upstream;
 
 pub(crate) use self::account::{Account, Accounted};
@@ -111,6 +112,8 @@ pub struct Shared {
     pub lists: Arc<Lists>,
     /// Where the line of each request goes.
     pub access: AccessLog,
+    /// Where the spans of requests go; none if none are traced.
+    pub traces: Option<Traces>,
 }
 
 /// What one worker needs to carry requests.
@@ -127,6 +130,7 @@ pub struct Gateway {
     tally: Arc<Tally>,
     lists: Arc<Lists>,
     access: Rc<AccessLog>,
+    traces: Option<Traces>,
 }
 
 // === impl Gateway ===
@@ -135,10 +139,10 @@ impl Gateway {
     /// One per worker thread, made on that thread, in its runtime.
     pub fn new(shared: Shared, upstream: upstream::Client, fetcher: Fetcher, closing: Closing) -> Self {
         closing.listen();
-        let Shared { directory, settings, cluster, claims, keys, tally, lists, access } = shared;
+        let Shared { directory, settings, cluster, claims, keys, tally, lists, access, traces } = shared;
         // Requests hold it: to count who does is no matter for all workers.
         let access = Rc::new(access);
-        Self { directory, settings, upstream, fetcher, cluster, claims, keys, tally, lists, access }
+        Self { directory, settings, upstream, fetcher, cluster, claims, keys, tally, lists, access, traces }
     }
 
     /// The service for every path that is not the admin API's.
@@ -167,13 +171,13 @@ impl Gateway {
     async fn serve(&self, request: &HttpRequest, payload: Payload) -> HttpResponse<BoxBody> {
         let id = RequestId::random();
         let started = Instant::now();
-        let account = Account::begin(&self.access, &id, request, started);
+        let account = Account::begin(&self.access, self.traces.as_ref(), &id, request, started);
         let answer = Connection::answer(request);
         let (payload, unread) = unread::watch(request, payload);
         let mut trace = Trace::begin(account.as_ref());
         let mut protocol = None;
         let mut listening = None;
-        let outcome = match self.direct(request) {
+        let outcome = match self.direct(request, account.as_ref()) {
             Direction::Backend(admitted, pass) => {
                 protocol = Some(admitted.operation.protocol());
                 if let Some(account) = &account {
@@ -237,14 +241,21 @@ impl Gateway {
     }
 
     /// Where a request goes, by its head alone.
-    fn direct(&self, request: &HttpRequest) -> Direction {
+    fn direct(&self, request: &HttpRequest, account: Option<&Rc<Account>>) -> Direction {
         if request.method() == actix_web::http::Method::OPTIONS {
             self.tally.aside(true);
             return Direction::Aside(Ok(preflight(request)));
         }
         let outcome = match route::classify(request.method().as_str(), request.path()) {
             Route::Proxy(operation) => {
-                return match ingress::admit(&self.directory, &self.keys, &self.settings, request, operation) {
+                return match ingress::admit(
+                    &self.directory,
+                    &self.keys,
+                    &self.settings,
+                    request,
+                    operation,
+                    account,
+                ) {
                     Ok((admitted, pass)) => Direction::Backend(admitted, pass),
                     Err(refusal) => {
                         if matches!(refusal, Refusal::NoFrontend(_)) {

@@ -14,7 +14,9 @@ mod load;
 mod logging;
 mod outcome;
 mod sources;
+mod standard;
 mod stopping;
+mod tracing;
 mod traffic;
 mod webserver;
 
@@ -29,12 +31,13 @@ pub use self::cluster::{
     ClusterTls, ClusterTlsSettings, DEFAULT_CLUSTER_PORT,
 };
 pub use self::layers::{Origin, Origins};
-pub use self::load::{load, load_for_client};
+pub use self::load::{check_given, load, load_for_client};
 pub use self::logging::{LogFormat, Logging, SyslogServer};
 pub use self::outcome::{FirstRun, Loaded, Problem, SettingsError};
 pub use self::sources::{
     ClusterFlags, DEFAULT_FILE, Flags, ListenAddress, ListenAddressError, MissingFile, Sources,
 };
+pub use self::tracing::Tracing;
 pub use self::traffic::{HealthCheck, Upstream};
 pub use self::webserver::{
     AccessControl, AccessMode, Headers, Io, ListenHost, ListenTarget, Ssl, Webserver, WebserverDebug,
@@ -46,6 +49,8 @@ pub use self::webserver::{
 pub struct Settings {
     /// What is logged and where to.
     pub logging: Logging,
+    /// Whether requests are traced, and where to.
+    pub tracing: Tracing,
     /// The listener and its limits.
     pub webserver: Webserver,
     /// The admin API.
@@ -89,6 +94,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             logging: Logging::default(),
+            tracing: Tracing::default(),
             webserver: Webserver::default(),
             admin: Admin::default(),
             health_check: HealthCheck::default(),

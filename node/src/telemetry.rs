@@ -22,6 +22,7 @@ mod queue;
 mod sinks;
 mod stamp;
 mod syslog;
+mod traces;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -37,6 +38,7 @@ pub use self::excerpt::{EXCERPT_BYTES, Excerpt};
 pub use self::level::{FilterError, Level};
 pub use self::queue::Lost;
 use self::sinks::Sinks;
+pub use self::traces::{Attribute, AttributeValue, Parent, Span, SpanKind, Trace, Traces};
 use crate::settings::{LogFormat, Logging};
 
 /// How long the end of a process waits for what is still to be written.
@@ -88,6 +90,17 @@ impl Logs {
         let settings = settings.clone();
         let level = Mutex::new(initial.clone());
         Self(Arc::new(Inner { settings, filter, initial, level, access, sinks }))
+    }
+
+    /// No log of its own: events go to the subscriber of the program that this node is a part of, and requests get no lines.
+    pub fn of_program() -> Self {
+        let settings = Logging { enable: false, access_log: false, ..Logging::default() };
+        let sinks = Arc::new(Sinks::start(&settings));
+        let initial = Level { filter: None, ..Level::initial(&settings) };
+        let access = AccessLog::new(settings.format, sinks.clone());
+        access.switch(false);
+        let level = Mutex::new(initial.clone());
+        Self(Arc::new(Inner { settings, filter: None, initial, level, access, sinks }))
     }
 
     /// Where the lines of requests go.

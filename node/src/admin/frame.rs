@@ -62,8 +62,8 @@ fn account(request: &ServiceRequest, id: &RequestId) -> Option<Rc<Account>> {
     if !request.path().starts_with(PREFIX) {
         return None;
     }
-    let account =
-        Account::begin(&Rc::new(state.logs.access().clone()), id, request.request(), Instant::now())?;
+    let log = Rc::new(state.logs.access().clone());
+    let account = Account::begin(&log, None, id, request.request(), Instant::now())?;
     account.administers(request.request());
     Some(account)
 }

@@ -10,6 +10,7 @@ mod logs;
 mod models;
 mod names;
 mod process;
+mod traces;
 mod traffic;
 
 use actix_web::http::header;
@@ -24,6 +25,7 @@ use self::keys::KeyMetrics;
 use self::logs::LogMetrics;
 use self::models::ModelMetrics;
 use self::process::{BuildMetrics, ProcessMetrics};
+use self::traces::TraceMetrics;
 use self::traffic::TrafficMetrics;
 use super::AdminState;
 use super::failure::Failure;
@@ -51,6 +53,10 @@ pub(super) async fn metrics(state: web::Data<AdminState>) -> Result<HttpResponse
     registry.register_collector(Box::new(ActorMetrics { directory: state.directory.clone() }));
     registry.register_collector(Box::new(KeyMetrics { keys: state.keys.clone() }));
     registry.register_collector(Box::new(LogMetrics { losses: state.logs.losses() }));
+    if let Some(traces) = &state.traces {
+        registry
+            .register_collector(Box::new(TraceMetrics { exported: traces.exported(), lost: traces.lost() }));
+    }
     let applied = state.cluster.state();
     let missing = Outlook::new(&applied, &state.directory, now()).missing();
     let directory = state.directory.clone();

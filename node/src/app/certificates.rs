@@ -7,7 +7,7 @@ use std::time::Duration;
 use actix_web::rt::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 
-use super::AppError;
+use super::NodeError;
 use crate::listener::{ListenerTls, TlsFiles};
 use crate::settings::Ssl;
 
@@ -15,7 +15,7 @@ use crate::settings::Ssl;
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// TLS as the settings want it; none if they do not.
-pub(super) fn of(ssl: &Ssl) -> Result<Option<ListenerTls>, AppError> {
+pub(super) fn of(ssl: &Ssl) -> Result<Option<ListenerTls>, NodeError> {
     let (true, Some(certificate), Some(key)) = (ssl.enable, &ssl.certificate_file, &ssl.key_file) else {
         return Ok(None);
     };
@@ -33,15 +33,15 @@ pub(super) fn hangups() -> io::Result<Signal> {
     signal(SignalKind::hangup())
 }
 
-/// Has changed files seen, every few seconds and at each hangup, for ever.
-pub(super) async fn follow(tls: Option<ListenerTls>, mut hangups: Signal) {
+/// Has changed files seen, every few seconds and at each hangup that is for this node, for ever.
+pub(super) async fn follow(tls: Option<ListenerTls>, mut hangups: Option<Signal>) {
     let mut looks = tokio::time::interval(LOOK_INTERVAL);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut told = None;
     loop {
         let is_asked = tokio::select! {
             _ = looks.tick(), if tls.is_some() => false,
-            Some(()) = hangups.recv() => true,
+            Some(()) = next(&mut hangups) => true,
             else => return,
         };
         if is_asked {
@@ -71,5 +71,13 @@ pub(super) async fn follow(tls: Option<ListenerTls>, mut hangups: Signal) {
             }
             Err(error) => tracing::error!(%error, "the certificate files could not be read again"),
         }
+    }
+}
+
+/// The next hangup; none if there will be none.
+async fn next(hangups: &mut Option<Signal>) -> Option<()> {
+    match hangups {
+        Some(hangups) => hangups.recv().await,
+        None => None,
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{AppError, listen};
+use super::{NodeError, listen};
 use crate::catalog::CatalogPublisher;
 use crate::cluster::{Cluster, ClusterSettings, Link, PeerSecret, PeerTls, Seed, Start, Timing};
 use crate::keys::{Keys, Usage, UsageError, answer_peers};
@@ -16,7 +16,7 @@ const DIRECTORY: &str = "cluster";
 const USAGE: &str = "usage";
 
 /// Takes part in the cluster. The objects of the settings are the first ones of a new cluster.
-pub(super) async fn start(settings: &Settings, plan: ClusterPlan) -> Result<Cluster, AppError> {
+pub(super) async fn start(settings: &Settings, plan: ClusterPlan) -> Result<Cluster, NodeError> {
     let link = link(&plan)?;
     let ClusterPlan { start, timing, .. } = plan;
     let settings = ClusterSettings {
@@ -52,7 +52,7 @@ pub(super) fn start_keys(
 }
 
 /// The connection to the other nodes; none for a node that is alone for good.
-fn link(plan: &ClusterPlan) -> Result<Option<Link>, AppError> {
+fn link(plan: &ClusterPlan) -> Result<Option<Link>, NodeError> {
     let (Some(target), Some(advertise), Some(secret)) = (&plan.listen, &plan.advertise, &plan.secret) else {
         return Ok(None);
     };

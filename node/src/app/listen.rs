@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::AppError;
+use super::NodeError;
 use crate::settings::{ListenHost, ListenTarget};
 
 /// Connections that the kernel holds until a worker takes them. The standard library's 128 overflows when a
@@ -14,8 +14,8 @@ const BACKLOG: i32 = 4096;
 
 /// Binds every address that the configured name means. With port 0 only the first, since the system would give
 /// each another port.
-pub(super) fn bind(target: &ListenTarget) -> Result<Vec<TcpListener>, AppError> {
-    let failed = |source| AppError::Listen { address: target.to_string(), source };
+pub(super) fn bind(target: &ListenTarget) -> Result<Vec<TcpListener>, NodeError> {
+    let failed = |source| NodeError::Listen { address: target.to_string(), source };
     let ListenTarget { host, port } = target;
     let port = *port;
     let ListenHost::Name(host) = host else {

@@ -1,4 +1,5 @@
-//! Signals to stop: `SIGTERM` lets requests in flight finish, `SIGINT` and `SIGQUIT` do not.
+//! Orders to stop: from signals, of which `SIGTERM` lets requests in flight finish, and `SIGINT` and `SIGQUIT` do not; or from
+//! the program that the node is a part of.
 
 use std::io;
 use std::pin::pin;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use actix_web::dev::ServerHandle;
 use actix_web::rt::signal::unix::{Signal, SignalKind, signal};
 use actix_web::rt::time::sleep;
+use tokio::sync::mpsc;
 
 use crate::admin::Readiness;
 use crate::cluster::Cluster;
@@ -25,6 +27,14 @@ pub(super) struct Stopping {
     pub(super) closer: Closer,
 }
 
+/// Where orders to stop come from.
+pub(super) enum Stops {
+    /// From signals to the process, which is the node's alone.
+    Signals(StopSignals),
+    /// From the program around the node: a message lets requests in flight finish, a closed channel does not.
+    Owner(mpsc::Receiver<()>),
+}
+
 /// The signals that end a node.
 pub(super) struct StopSignals {
     terminate: Signal,
@@ -32,21 +42,12 @@ pub(super) struct StopSignals {
     quit: Signal,
 }
 
-// === impl StopSignals ===
+// === impl Stops ===
 
-impl StopSignals {
-    /// From now on a signal does not kill the process, but waits for [`StopSignals::obey`].
-    pub(super) fn install() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            quit: signal(SignalKind::quit())?,
-        })
-    }
-
-    /// Stops the node when the first signal comes. With time to finish, readiness fails first; then the servers stop to
+impl Stops {
+    /// Stops the node when the first order comes. With time to finish, readiness fails first; then the servers stop to
     /// accept; what is in flight goes on for the grace time, and is ended. Meanwhile a leader hands its leadership over.
-    /// A second signal cuts short whatever is waited for.
+    /// A second order cuts short whatever is waited for.
     pub(super) async fn obey(mut self, stopping: Stopping) {
         let Stopping { readiness, settle, grace, cluster, servers, closer } = stopping;
         let mut finish_requests = self.next().await;
@@ -70,6 +71,27 @@ impl StopSignals {
         tracing::info!("ending the requests that are still in flight");
         closer.close();
         stopped.await;
+    }
+
+    /// The next order: whether requests in flight may finish.
+    async fn next(&mut self) -> bool {
+        match self {
+            Self::Signals(signals) => signals.next().await,
+            Self::Owner(orders) => orders.recv().await.is_some(),
+        }
+    }
+}
+
+// === impl StopSignals ===
+
+impl StopSignals {
+    /// From now on a signal does not kill the process, but waits for [`Stops::obey`].
+    pub(super) fn install() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+        })
     }
 
     /// The next signal: whether requests in flight may finish.

@@ -119,6 +119,9 @@ struct TrafficArguments {
     /// Addresses and networks of proxies in front of the node, whose X-Forwarded-For tells the client
     #[arg(long, global = true, value_name = "CIDR,...", value_delimiter = ',')]
     trusted_proxies: Option<Vec<String>>,
+    /// Collector that traces are sent to, by OTLP over HTTP [default: none]
+    #[arg(long, global = true, value_name = "URL")]
+    otlp_endpoint: Option<String>,
     /// How long requests in flight may go on when the node is told to stop [default: 30000]
     #[arg(long, global = true, value_name = "MS")]
     shutdown_grace_ms: Option<u32>,
@@ -290,11 +293,13 @@ impl SourceArguments {
 
     fn into_sources(self, missing: MissingFile) -> Sources {
         let file = self.config.unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
-        let TrafficArguments { trusted_proxies, shutdown_grace_ms, shutdown_settle_ms } = self.traffic;
+        let TrafficArguments { trusted_proxies, otlp_endpoint, shutdown_grace_ms, shutdown_settle_ms } =
+            self.traffic;
         let flags = Flags {
             listen: self.listen,
             data_directory: self.data_directory,
             trusted_proxies,
+            otlp_endpoint,
             shutdown_grace_ms,
             shutdown_settle_ms,
             cluster: self.cluster.into(),

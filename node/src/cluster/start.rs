@@ -57,6 +57,7 @@ impl Cluster {
         let ClusterSettings { directory, link, start, timing, seed } = settings;
         let timing = if link.is_some() { timing } else { Timing::ALONE };
         let store = on_disk(move || Store::open(&directory)).await??;
+        let opened = store.opened();
         let place = SharedPlace::new(arc_swap::ArcSwap::from_pointee(Place { cluster: None, node: None }));
         let rejections = Rejections::default();
         let (peers, listening) = match link {
@@ -90,7 +91,7 @@ impl Cluster {
             }
         };
         settle(node.clone(), store).await?;
-        Ok(Self::new(node, server.map(Server)))
+        Ok(Self::new(node, server.map(Server), opened))
     }
 }
 

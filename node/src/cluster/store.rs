@@ -26,7 +26,7 @@ mod value;
 mod writer;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -58,6 +58,10 @@ pub struct Store {
     database: Arc<Database>,
     identity: Identity,
 }
+
+/// A look at a store from outside, which does not keep it open.
+#[derive(Clone)]
+pub struct Opened(Weak<()>);
 
 /// What the consensus needs of a store.
 pub struct RaftParts {
@@ -101,6 +105,11 @@ impl Store {
         &self.identity
     }
 
+    /// To see when it is closed.
+    pub fn opened(&self) -> Opened {
+        Opened(self.database.opened())
+    }
+
     /// Gives the store to a node; durable when this returns. Refused if another one has it.
     pub fn claim(&mut self, claim: Claim) -> Result<(), StoreError> {
         self.identity.claim(&self.database, claim)
@@ -119,5 +128,14 @@ impl Store {
         let marks = Marks::default();
         let log = LogStore::new(reader, writer, marks.clone());
         Ok(RaftParts { log, machine, state, marks, health })
+    }
+}
+
+// === Opened ===
+
+impl Opened {
+    /// Whether some part of the store is still held, or being closed.
+    pub fn is_open(&self) -> bool {
+        self.0.strong_count() > 0
     }
 }

@@ -23,9 +23,10 @@ use super::identity::RequestId;
 use super::ingress::Admitted;
 use super::journal::Heard;
 use super::origin::Origin;
+use super::spans::{self, Spans};
 use super::trace::Trace;
-use crate::actors::End;
-use crate::telemetry::{AccessLog, cut, name};
+use crate::actors::{Decision, End};
+use crate::telemetry::{AccessLog, Traces, cut, name};
 
 /// Room for the usual path and the names of a frontend, a model and a backend.
 const USUAL_NAMES: usize = 96;
@@ -33,7 +34,10 @@ const USUAL_NAMES: usize = 96;
 /// One request. Belongs to one thread.
 #[derive(Debug)]
 pub(crate) struct Account {
-    log: Rc<AccessLog>,
+    /// None if it gets no line, but spans.
+    log: Option<Rc<AccessLog>>,
+    /// There if it is traced.
+    spans: Option<Box<Spans>>,
     started: Instant,
     id: RequestId,
     method: Method,
@@ -91,15 +95,19 @@ impl Account {
     /// The account of a request that came at `started`; none if nobody wants to know.
     pub(crate) fn begin(
         log: &Rc<AccessLog>,
+        traces: Option<&Traces>,
         id: &RequestId,
         request: &HttpRequest,
         started: Instant,
     ) -> Option<Rc<Self>> {
-        if !log.is_on() {
+        let spans = traces.and_then(|traces| Spans::begin(traces, id, request));
+        let is_logged = log.is_on();
+        if !is_logged && spans.is_none() {
             return None;
         }
         let account = Rc::new(Self {
-            log: log.clone(),
+            log: is_logged.then(|| log.clone()),
+            spans,
             started,
             id: id.clone(),
             method: request.method().clone(),
@@ -123,6 +131,9 @@ impl Account {
     /// Who sent it.
     pub(super) fn came_from(&self, origin: Origin) {
         self.client.set(Some(origin.address));
+        if let Some(spans) = &self.spans {
+            spans.came_from(origin.address);
+        }
     }
 
     /// Its frontend has let it in.
@@ -134,6 +145,9 @@ impl Account {
             names.set(Named::Key, key.id().as_ref());
         }
         self.operation.set(Some(admitted.operation.label()));
+        if let Some(spans) = &self.spans {
+            spans.admitted(admitted.frontend.id().as_ref(), admitted.operation);
+        }
     }
 
     /// It is one to the admin API.
@@ -145,6 +159,28 @@ impl Account {
     /// The model, as the client names it.
     pub(super) fn model(&self, name: &str) {
         self.names.borrow_mut().set(Named::Model, name);
+        if let Some(spans) = &self.spans {
+            spans.model(name);
+        }
+    }
+
+    /// Its spans, if it is traced.
+    pub(super) fn spans(&self) -> Option<&Spans> {
+        self.spans.as_deref()
+    }
+
+    /// A backend was chosen, for this reason.
+    pub(super) fn decided(&self, decision: Decision) {
+        if let Some(spans) = &self.spans {
+            spans.decided(decision);
+        }
+    }
+
+    /// It has waited for a backend until now.
+    pub(super) fn queued(&self, waited: Duration) {
+        if let Some(spans) = &self.spans {
+            spans.queued(waited);
+        }
     }
 
     /// Whose answer the client gets. The last word counts.
@@ -204,8 +240,23 @@ impl Drop for Account {
     fn drop(&mut self) {
         let duration = self.started.elapsed();
         let end = self.end();
+        let spans = self.spans.take();
         let names = self.names.borrow();
-        self.log.write(|line| {
+        if let Some(spans) = spans {
+            spans.end(&spans::Ending {
+                end,
+                status: self.status.get(),
+                why: self.why.get(),
+                backend: names.text(Named::Backend).unwrap_or_default(),
+                bytes: self.bytes.get(),
+                first: self.first.get(),
+                attempts: self.way.get().map(|(attempts, _)| attempts),
+                usage: self.usage.get(),
+                resumed: self.resumed.get(),
+            });
+        }
+        let Some(log) = &self.log else { return };
+        log.write(|line| {
             line.word(name!("request"), self.id.as_bytes());
             line.text(name!("method"), self.method.as_str());
             line.text(name!("path"), names.text(Named::Path).unwrap_or_default());

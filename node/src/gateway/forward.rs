@@ -10,7 +10,7 @@ use ollamaflow_protocol::object::{Backend, Secret};
 use ollamaflow_protocol::route::{self, Operation};
 
 use super::hop::Hop;
-use super::identity::{RequestId, traceparent};
+use super::identity::{self, RequestId, Traceparent, traceparent};
 use super::ingress::Admitted;
 use super::intake;
 use super::keyed;
@@ -78,6 +78,20 @@ pub(super) fn look(
     built(request, admitted, backend, id, (method, path), Asked::Translated, None)
 }
 
+/// Puts the request into its trace: as a part of `span`, if it is recorded here, else of the client's.
+pub(super) fn traced(
+    mut head: RequestHead,
+    request: &HttpRequest,
+    span: Option<Traceparent>,
+) -> Result<RequestHead, InvalidHead> {
+    head.header(&TRACEPARENT, &span.unwrap_or_else(|| traceparent(received_trace(request))))?;
+    Ok(head)
+}
+
+fn received_trace(request: &HttpRequest) -> Option<&str> {
+    request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok())
+}
+
 fn built(
     request: &HttpRequest,
     admitted: &Admitted,
@@ -114,6 +128,8 @@ fn built(
                 !matches!(name.as_str(), "x-forwarded-for" | "traceparent" | names::REQUEST_ID)
                     // Only a proxy of our own knows more about the client than we do.
                     && (is_trusted || !matches!(name.as_str(), "x-forwarded-proto" | "x-forwarded-host"))
+                    // It means nothing without a trace that goes on.
+                    && (name.as_str() != "tracestate" || identity::parent(received_trace(request)).is_some())
                     && !hop.ends(name)
                     && !overrides(backend, name.as_str())
             }
@@ -122,7 +138,6 @@ fn built(
             head.received(name, value)?;
         }
     }
-    let text = |name: &HeaderName| received.get(name).and_then(|value| value.to_str().ok());
     let peer = origin::peer(request).map_or_else(|| AddressText::from_slice(b"unknown"), origin::text);
     if is_trusted {
         append(&mut head, request, &FORWARDED_FOR, &peer)?;
@@ -144,7 +159,6 @@ fn built(
         head.header(&header::CONTENT_TYPE, b"application/json")?;
     }
     append(&mut head, request, &header::VIA, VIA)?;
-    head.header(&TRACEPARENT, &traceparent(text(&TRACEPARENT)))?;
     head.header(&REQUEST_ID, id.as_bytes())?;
     if !received.contains_key(&COMMON_REQUEST_ID) {
         head.header(&COMMON_REQUEST_ID, id.as_bytes())?;

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::telemetry::Parent;
+
 /// The digits of ids, in the case that their formats ask for.
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
@@ -11,8 +13,14 @@ const VERSION_4: u128 = 0x4 << 76;
 const VARIANT_BITS: u128 = 0x3 << 62;
 const VARIANT_1: u128 = 0x2 << 62;
 
+/// The flag of a trace that is recorded.
+const SAMPLED: u8 = 1;
+
 /// Length of a `traceparent`.
 const TRACEPARENT: usize = 55;
+
+/// A `traceparent` that is sent.
+pub(super) type Traceparent = [u8; TRACEPARENT];
 
 /// A random 128-bit id in UUID text form (version 4), as the original's GUIDs.
 #[derive(Clone, Debug)]
@@ -53,10 +61,10 @@ pub(super) fn named(error: Vec<u8>, id: &RequestId) -> Vec<u8> {
 
 /// The `traceparent` to send upstream (W3C Trace Context level 1): the client's trace with a span id of our own,
 /// or a new trace, marked as not sampled, since this node records none.
-pub(super) fn traceparent(received: Option<&str>) -> [u8; TRACEPARENT] {
+pub(super) fn traceparent(received: Option<&str>) -> Traceparent {
     let mut text = *b"00-................................-................-00";
     match received.and_then(parse) {
-        Some((trace, flags)) => {
+        Some((trace, _, flags)) => {
             text[3..35].copy_from_slice(trace.as_bytes());
             text[53..].copy_from_slice(flags.as_bytes());
         }
@@ -64,6 +72,24 @@ pub(super) fn traceparent(received: Option<&str>) -> [u8; TRACEPARENT] {
     }
     write_hex(fastrand::u64(1..).into(), &mut text[36..52]);
     text
+}
+
+/// The `traceparent` of a span that is recorded.
+pub(super) fn traceparent_of(trace: u128, span: u64) -> Traceparent {
+    let mut text = *b"00-................................-................-01";
+    write_hex(trace, &mut text[3..35]);
+    write_hex(span.into(), &mut text[36..52]);
+    text
+}
+
+/// The span of the client that a `traceparent` names; none if it is not valid.
+pub(super) fn parent(received: Option<&str>) -> Option<Parent> {
+    let (trace, span, flags) = received.and_then(parse)?;
+    Some(Parent {
+        trace: u128::from_str_radix(trace, 16).ok()?,
+        span: u64::from_str_radix(span, 16).ok()?,
+        is_sampled: u8::from_str_radix(flags, 16).ok()? & SAMPLED != 0,
+    })
 }
 
 /// Writes the last digits of a number, as many as there is room for.
@@ -75,8 +101,8 @@ fn write_hex(number: u128, text: &mut [u8]) {
     }
 }
 
-/// (trace id, flags) of a valid header.
-fn parse(header: &str) -> Option<(&str, &str)> {
+/// (trace id, span id, flags) of a valid header.
+fn parse(header: &str) -> Option<(&str, &str, &str)> {
     let hex = |part: &str, len: usize| {
         part.len() == len && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
     };
@@ -91,7 +117,7 @@ fn parse(header: &str) -> Option<(&str, &str)> {
         && !zero(span)
         && hex(flags, 2)
         && (version != "00" || parts.next().is_none());
-    valid.then_some((trace, flags))
+    valid.then_some((trace, span, flags))
 }
 
 #[cfg(test)]
@@ -117,8 +143,22 @@ mod tests {
         let received = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         let sent = sent(received);
         assert_eq!(sent[..36], received[..36]);
-        assert_eq!(parse(&sent), Some(("4bf92f3577b34da6a3ce929d0e0e4736", "01")));
+        let (trace, _, flags) = parse(&sent).unwrap();
+        assert_eq!((trace, flags), ("4bf92f3577b34da6a3ce929d0e0e4736", "01"));
         assert_ne!(sent, received);
+    }
+
+    #[test]
+    fn the_client_s_span_is_read_and_one_of_our_own_written() {
+        let (trace, span) = (0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736, 0x00f0_67aa_0ba9_02b7);
+        let read = |flags: &str| {
+            parent(Some(&format!("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-{flags}")))
+        };
+        assert_eq!(read("01"), Some(Parent { trace, span, is_sampled: true }));
+        assert_eq!(read("02"), Some(Parent { trace, span, is_sampled: false }));
+        assert_eq!(read("1"), None);
+        assert_eq!(parent(None), None);
+        assert_eq!(traceparent_of(trace, span), *b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
     }
 
     #[test]
@@ -132,7 +172,7 @@ mod tests {
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
         ] {
             let sent = sent(received);
-            let (trace, flags) = parse(&sent).unwrap();
+            let (trace, _, flags) = parse(&sent).unwrap();
             assert_ne!(trace, "4bf92f3577b34da6a3ce929d0e0e4736", "{received}");
             assert_eq!(flags, "00");
         }

@@ -1,5 +1,6 @@
 //! Who is meant and whether they may: the frontend, its rules about the request's head, the labels.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,6 +10,7 @@ use ollamaflow_protocol::object::Frontend;
 use ollamaflow_protocol::route::{Kind, Operation};
 
 use super::GatewaySettings;
+use super::account::Account;
 use super::keyed;
 use super::origin::Origin;
 use super::refusal::Refusal;
@@ -28,6 +30,8 @@ pub(super) struct Admitted {
     pub(super) key: Option<Arc<KeyHandle>>,
     /// Where it has shown it.
     pub(super) shown: Shown,
+    /// Its account, if it is traced: attempts are spans of their own.
+    pub(super) traced: Option<Rc<Account>>,
 }
 
 /// Finds the frontend and applies its rules that need no body.
@@ -37,6 +41,7 @@ pub(super) fn admit(
     settings: &GatewaySettings,
     request: &HttpRequest,
     operation: Operation,
+    account: Option<&Rc<Account>>,
 ) -> Result<(Admitted, Option<Box<Pass>>), Refusal> {
     let host = host(request);
     let frontend = directory
@@ -45,7 +50,8 @@ pub(super) fn admit(
     let config = frontend.view().config.clone();
     let let_in = by_rules(&frontend, &config, keys, settings, request, operation);
     let (origin, key, shown, pass) = let_in.inspect_err(|_| frontend.traffic().refuse(operation))?;
-    Ok((Admitted { operation, frontend, config, origin, key, shown }, pass))
+    let traced = account.filter(|account| account.spans().is_some()).cloned();
+    Ok((Admitted { operation, frontend, config, origin, key, shown, traced }, pass))
 }
 
 /// Who sent a request, and by which key.

@@ -23,6 +23,8 @@ pub(super) struct Trace {
     attempts: u32,
     /// Time in the queue.
     pub(super) queued: Duration,
+    /// How much of that was told to the account.
+    told: Duration,
     decision: Option<Decision>,
     account: Option<Rc<Account>>,
 }
@@ -63,12 +65,29 @@ impl Trace {
     pub(super) fn attempt(&mut self, decision: Decision) {
         self.attempts += 1;
         self.decision = Some(decision);
+        self.tell_decision();
     }
 
     /// The request goes to so many backends at once.
     pub(super) fn attempts_at(&mut self, backends: usize, decision: Decision) {
         self.attempts = u32::try_from(backends).unwrap_or(u32::MAX);
         self.decision = Some(decision);
+        self.tell_decision();
+    }
+
+    fn tell_decision(&mut self) {
+        self.tell_waiting();
+        if let (Some(account), Some(decision)) = (&self.account, self.decision) {
+            account.decided(decision);
+        }
+    }
+
+    /// The time in the queue that has come since this was told last ends now.
+    fn tell_waiting(&mut self) {
+        if let Some(account) = self.account.as_ref().filter(|_| self.queued > self.told) {
+            account.queued(self.queued.saturating_sub(self.told));
+            self.told = self.queued;
+        }
     }
 
     /// The last attempt was none: nothing was sent.
@@ -104,6 +123,7 @@ impl Trace {
 
 impl Drop for Trace {
     fn drop(&mut self) {
+        self.tell_waiting();
         if let Some(account) = &self.account {
             account.went(self);
         }

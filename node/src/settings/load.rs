@@ -1,5 +1,7 @@
 //! The single place where settings are read: layers on top of each other, then types, then what belongs together.
 
+use std::path::PathBuf;
+
 use ollamaflow_protocol::catalog::Catalog;
 use ollamaflow_protocol::object::lenient::{self, Parsed};
 use ollamaflow_protocol::object::{Backend, JsonPath, ObjectError, Segment};
@@ -8,10 +10,14 @@ use serde_json::Value;
 
 use super::cluster::{ClusterPlan, ClusterSettings};
 use super::environment::{self, Variable};
-use super::layers::{Layers, Origin};
+use super::layers::{Layers, Origin, Origins};
 use super::outcome::{Loaded, Problem, SettingsError};
 use super::sources::{ClusterFlags, Flags, Sources};
-use super::{Settings, file, inert};
+use super::{Settings, file, inert, standard};
+use crate::clock::now;
+
+/// Stands for the place of settings that a program has made itself.
+const GIVEN: &str = "the given settings";
 
 /// Reads the settings. Nothing is logged; the file is written only on a first run.
 pub fn load(sources: Sources) -> Result<Loaded, SettingsError> {
@@ -22,6 +28,36 @@ pub fn load(sources: Sources) -> Result<Loaded, SettingsError> {
 /// and variables that only the node was given.
 pub fn load_for_client(sources: Sources) -> Result<Loaded, SettingsError> {
     load_for(sources, |_| Ok(ClusterPlan::default()))
+}
+
+/// Checks settings that a program has made itself, for a node inside it. There is no file, no variable or flag counts, and
+/// lists that are empty stay so.
+pub fn check_given(mut settings: Settings) -> Result<Loaded, SettingsError> {
+    let mut report = Report { file: GIVEN.to_owned(), problems: Vec::new(), notices: Vec::new() };
+    // Bounds of single values are those of a file, so they are read as if they stood in one. Secrets are hidden there, and checked
+    // below where they matter before they are used.
+    let document = serde_json::to_value(&settings).unwrap_or_default();
+    let schema = lenient::schema(&Settings::default());
+    let origins = Layers::new(&schema, document.clone()).origins;
+    let read = lenient::read_all::<Settings>(&document);
+    for error in &read.errors {
+        report.problem(&Origin::Default, error);
+    }
+    let mut broken = check(&mut settings, now());
+    broken.extend(
+        super::webserver::faulty_token(&settings.admin_bearer_tokens)
+            .map(|reason| ObjectError::new(JsonPath::root().property("AdminBearerTokens"), reason)),
+    );
+    let cluster = settings.cluster.plan().map_err(|errors| broken.extend(errors)).ok();
+    for error in broken.iter().filter(|error| !is_known(error, &read.errors)) {
+        report.problem(&Origin::Default, error);
+    }
+    let Some(cluster) = cluster.filter(|_| report.problems.is_empty()) else {
+        return Err(SettingsError::Invalid(report.problems));
+    };
+    let catalog = report.catalog(&settings, &origins)?;
+    let file = PathBuf::from(GIVEN);
+    Ok(Loaded { settings, origins, notices: Vec::new(), cluster, catalog, file, first_run: None })
 }
 
 fn load_for(
@@ -35,6 +71,9 @@ fn load_for(
 
     let schema = lenient::schema(&Settings::default());
     let mut layers = Layers::new(&schema, document);
+    for (name, path, value) in standard::variables(&environment) {
+        layers.set(&path, value, Origin::Env(name.to_owned()));
+    }
     for (name, variable) in environment::variables(&schema, &environment) {
         match variable {
             Variable::Setting(property, value) => layers.set(&property.path, value, Origin::Env(name)),
@@ -61,11 +100,8 @@ fn load_for(
     }
     let mut broken = check(&mut settings, now);
     let cluster = plan(&settings.cluster).map_err(|errors| broken.extend(errors)).ok();
-    for error in broken {
-        let known = read.errors.iter().any(|earlier| error.path().is_within(earlier.path()));
-        if !known {
-            report.problem(layers.origins.of(error.path()), &error);
-        }
+    for error in broken.iter().filter(|error| !is_known(error, &read.errors)) {
+        report.problem(layers.origins.of(error.path()), error);
     }
     report.notices.extend(inert::notices(&settings, &layers.origins));
     if settings.admin_bearer_tokens.is_empty() {
@@ -74,14 +110,7 @@ fn load_for(
     let Some(cluster) = cluster.filter(|_| report.problems.is_empty()) else {
         return Err(SettingsError::Invalid(report.problems));
     };
-    let catalog = Catalog::from_objects(settings.frontends.clone(), settings.backends.clone());
-    let catalog = catalog.map_err(|violations| {
-        for violation in violations {
-            let error = ObjectError::new(violation.path(), violation.to_string());
-            report.problem(layers.origins.of(error.path()), &error);
-        }
-        SettingsError::Invalid(std::mem::take(&mut report.problems))
-    })?;
+    let catalog = report.catalog(&settings, &layers.origins)?;
     let (notices, first_run) = (report.notices, contents.first_run);
     Ok(Loaded { settings, origins: layers.origins, notices, cluster, catalog, file: path, first_run })
 }
@@ -103,6 +132,18 @@ impl Report {
             other => other.to_string(),
         };
         self.problems.push(Problem { origin: origin.clone(), source_name, sentence: error.to_string() });
+    }
+
+    /// The objects, which have to fit each other.
+    fn catalog(&mut self, settings: &Settings, origins: &Origins) -> Result<Catalog, SettingsError> {
+        let catalog = Catalog::from_objects(settings.frontends.clone(), settings.backends.clone());
+        catalog.map_err(|violations| {
+            for violation in violations {
+                let error = ObjectError::new(violation.path(), violation.to_string());
+                self.problem(origins.of(error.path()), &error);
+            }
+            SettingsError::Invalid(std::mem::take(&mut self.problems))
+        })
     }
 
     /// The document of the file; an empty one without a file or with one that is no JSON.
@@ -133,6 +174,10 @@ fn flag_values(flags: Flags) -> Vec<(JsonPath, Value, &'static str)> {
         ("ShutdownSettleMs", flags.shutdown_settle_ms.map(Value::from), "--shutdown-settle-ms"),
     ] {
         values.extend(value.map(|value| (JsonPath::root().property(name), value, flag)));
+    }
+    if let Some(endpoint) = flags.otlp_endpoint {
+        let setting = JsonPath::root().property("Tracing").property("Endpoint");
+        values.push((setting, endpoint.into(), "--otlp-endpoint"));
     }
     let ClusterFlags { listen, advertise, peers, join, secret, secret_file } = flags.cluster;
     let secret = secret.map(|secret| secret.expose().to_owned());
@@ -170,6 +215,11 @@ fn is_runtime_property(path: &JsonPath) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether a property has been found faulty already.
+fn is_known(error: &ObjectError, earlier: &[ObjectError]) -> bool {
+    earlier.iter().any(|earlier| error.path().is_within(earlier.path()))
 }
 
 /// Rules that the types of the single settings do not carry; also completes the objects.

@@ -47,6 +47,8 @@ pub struct Flags {
     pub listen: Option<ListenAddress>,
     /// `--data-directory`.
     pub data_directory: Option<String>,
+    /// `--otlp-endpoint`.
+    pub otlp_endpoint: Option<String>,
     /// `--trusted-proxies`, as they were written.
     pub trusted_proxies: Option<Vec<String>>,
     /// `--shutdown-grace-ms`.

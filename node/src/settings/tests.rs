@@ -210,6 +210,7 @@ fn every_setting_has_an_environment_variable_in_any_case() {
             Value::Null if path == "Cluster.SecretFile" => continue,
             Value::Null if path == "Cluster.Secret" => "another secret of the cluster".to_owned(),
             Value::Null if path == "ShutdownSettleMs" => "250".to_owned(),
+            Value::Null if path == "Tracing.Endpoint" => "http://localhost:1".to_owned(),
             // A text that is an address too.
             Value::Null => "localhost:1".to_owned(),
             Value::String(text) => text.clone(),

@@ -307,13 +307,17 @@ impl Default for Headers {
 /// Admin tokens: none empty, none with characters that a header cannot carry.
 pub(super) fn tokens<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Secret>, D::Error> {
     let tokens = Vec::<Secret>::deserialize(deserializer)?;
+    faulty_token(&tokens).map_or(Ok(tokens), |reason| Err(Error::custom(reason)))
+}
+
+/// What is wrong with one of these tokens; none if nothing is.
+pub(super) fn faulty_token(tokens: &[Secret]) -> Option<&'static str> {
     if tokens.iter().any(|token| token.expose().trim().is_empty()) {
-        return Err(Error::custom("must not contain an empty token"));
+        return Some("must not contain an empty token");
     }
-    if tokens.iter().any(|token| !is_header_value(token.expose())) {
-        return Err(Error::custom("must not contain a token with line breaks or other control characters"));
-    }
-    Ok(tokens)
+    let is_sendable = |token: &Secret| is_header_value(token.expose());
+    (!tokens.iter().all(is_sendable))
+        .then_some("must not contain a token with line breaks or other control characters")
 }
 
 /// Names of request headers.

@@ -17,7 +17,6 @@ mod cors;
 mod default_headers;
 mod endpoints;
 mod error_bodies;
-mod framing;
 mod health_changes;
 mod health_probes;
 mod health_since;
@@ -38,6 +37,7 @@ mod settings_listen;
 mod settings_names;
 mod settings_precedence;
 mod settings_secrets;
+mod smuggling;
 mod timeouts;
 
 use ollamaflow_tests::client::{Collected, Request};

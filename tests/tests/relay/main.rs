@@ -33,6 +33,7 @@ mod retries;
 mod routing;
 mod scripted;
 mod split_frames;
+mod splitting;
 mod stale_connections;
 mod stalled_readers;
 mod stopping;

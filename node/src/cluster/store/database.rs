@@ -8,6 +8,7 @@ mod directory;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use sled::{Db, IVec, Tree};
@@ -37,8 +38,10 @@ pub(super) struct Database {
     path: PathBuf,
     #[cfg(test)]
     pub(super) faults: super::tests::Faults,
-    // Last: fields are dropped in order, and nobody may come in before sled is gone.
+    // Fields are dropped in order, and nobody may come in before sled is gone.
     _lock: Lock,
+    /// Last of all: when it is dropped, all else has been.
+    open: Arc<()>,
 }
 
 /// How long threads of an earlier store of this process may take to let go of its file, and how often that is looked at.
@@ -68,11 +71,18 @@ impl Database {
             #[cfg(test)]
             faults: super::tests::Faults::default(),
             _lock: lock,
+            open: Arc::new(()),
         })
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// To see from outside when the database has been closed. A reference to the database itself would not tell: it is gone
+    /// when the closing begins.
+    pub(super) fn opened(&self) -> Weak<()> {
+        Arc::downgrade(&self.open)
     }
 
     /// Makes all writes before this call durable.

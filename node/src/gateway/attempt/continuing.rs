@@ -75,7 +75,14 @@ impl Further {
         let frontend = Arc::clone(&self.admitted.frontend);
         let mut failed = Shelf::default();
         while self.are_allowed() && frontend.may_retry(&self.admitted.config, Instant::now()) {
+            let waited = self.queued;
             let pick = frontend.acquire(&self.query, &self.tried, &mut self.queued).await.ok()?;
+            if let Some(account) = &self.admitted.traced {
+                if self.queued > waited {
+                    account.queued(self.queued.saturating_sub(waited));
+                }
+                account.decided(pick.decision);
+            }
             self.tried.push(Arc::clone(pick.permit.backend()));
             let Some(mut continuation) = transcript.resumption(pick.view.config.api_format) else { continue };
             let body = Bytes::from(std::mem::take(&mut continuation.body));

@@ -23,6 +23,7 @@ use crate::gateway::intake::{self, Intake};
 use crate::gateway::journal;
 use crate::gateway::patience::{Progress, limit, within_turn};
 use crate::gateway::refusal::Refusal;
+use crate::gateway::spans::Attempt;
 use crate::gateway::translating::{Reason, Told, Way};
 use crate::upstream::{Client, RequestBody, RequestHead, Response, SendError, Target};
 
@@ -96,15 +97,18 @@ impl Exchange<'_> {
             Ok(Prepared::Here(answer)) => return Verdict::Judged(self.answered_here(answer, permit)),
             Err(refusal) => return Verdict::Judged(unsaid(refusal, permit)),
         };
+        let mut span =
+            admitted.traced.as_ref().and_then(|account| Attempt::begin(account, operation, self.view));
+        let traceparent = span.as_ref().and_then(|span| span.traceparent());
         let head =
-            match forward::head(request, admitted, &self.view.config, id, operation, asked, named.as_deref())
-            {
-                Ok(head) => head,
-                Err(e) => {
-                    let refusal = failed(&permit, e.to_string());
-                    return Verdict::Judged(lost(permit, Outcome::Declined, refusal));
-                }
-            };
+            forward::head(request, admitted, &self.view.config, id, operation, asked, named.as_deref());
+        let head = match head.and_then(|head| forward::traced(head, request, traceparent)) {
+            Ok(head) => head,
+            Err(e) => {
+                let refusal = failed(&permit, e.to_string());
+                return Verdict::Judged(lost(permit, Outcome::Declined, refusal));
+            }
+        };
         if matches!(way, Way::Translated(_)) {
             permit.backend().traffic().translate(admitted.operation);
         }
@@ -116,6 +120,9 @@ impl Exchange<'_> {
         journal::sent(&self.view.config, id, &head, sent, start);
         let attempted = match self.send(client, target, &head, sent, progress, &mut permit).await {
             Ok(response) => {
+                if let Some(span) = &mut span {
+                    span.answered(response.status);
+                }
                 let mut answer = self.answer(response, permit, operation);
                 answer.told = told;
                 answer.translation = translation;
@@ -129,6 +136,13 @@ impl Exchange<'_> {
             Err(SendFailure::Client(refusal)) => Attempted::Refused(refusal),
             Err(SendFailure::Backend(outcome, refusal)) => lost(permit, outcome, refusal),
         };
+        if let Some(mut span) = span {
+            match &attempted {
+                Attempted::Answered(_) => {}
+                Attempted::Refused(refusal) | Attempted::Unsaid(refusal) => span.failed(refusal.label()),
+                Attempted::Failed(failure) => span.failed(failure.label().unwrap_or("error_answer")),
+            }
+        }
         if let Some(model) = &loading {
             match &attempted {
                 Attempted::Answered(answer) if answer.status.is_success() => {

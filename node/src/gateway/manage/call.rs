@@ -13,10 +13,11 @@ use super::Managing;
 use super::targets::Site;
 use crate::actors::{BackendHandle, BackendView};
 use crate::gateway::forward::{self, Asked};
-use crate::gateway::identity::RequestId;
+use crate::gateway::identity::{RequestId, Traceparent};
 use crate::gateway::journal;
 use crate::gateway::patience::{Progress, limit, within, within_turn};
 use crate::gateway::relay;
+use crate::gateway::spans::Spans;
 use crate::upstream::{Client, InvalidHead, RequestBody, RequestHead, Response, ResponseBody, SendError};
 
 /// Most bytes that are read of an answer that is no stream; more are of no use to anybody.
@@ -62,6 +63,11 @@ impl Managing<'_> {
         self.prepared(site, head, if body.is_empty() { RequestBody::Empty } else { RequestBody::Full(body) })
     }
 
+    /// All calls are parts of the client's request.
+    fn traceparent(&self) -> Option<Traceparent> {
+        self.admitted.traced.as_ref()?.spans().map(Spans::traceparent)
+    }
+
     fn prepared(
         &self,
         site: &Site,
@@ -74,7 +80,9 @@ impl Managing<'_> {
             id: self.id.clone(),
             backend: site.backend.clone(),
             view: site.view.clone(),
-            head: head.map_err(|e| failed(502, format!("it cannot be asked: {e}")))?,
+            head: head
+                .and_then(|head| forward::traced(head, self.request, self.traceparent()))
+                .map_err(|e| failed(502, format!("it cannot be asked: {e}")))?,
             body,
             first_byte: limit(config.timeout_ms),
             idle: limit(config.stream_idle_timeout_ms),
