@@ -15,6 +15,7 @@ pub mod catalog;
 pub mod cli;
 pub mod clock;
 pub mod cluster;
+pub mod description;
 pub mod gateway;
 pub mod listener;
 pub mod media;
