@@ -17,6 +17,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 
 use self::stop::{StopSignals, Stopping};
 use crate::actors::{Actors, ProbeSettings};
+pub use crate::admin::document as openapi;
 use crate::admin::{self, AdminState, Authority, Readiness};
 use crate::catalog::CatalogPublisher;
 use crate::cluster::{PeerTlsError, SecretError, StartError};

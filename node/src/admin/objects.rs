@@ -12,12 +12,16 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use ollamaflow_protocol::cluster::{ClusterState, Outcome, Precondition};
 
 use self::kind::Object;
+use serde_json::Value;
+use utoipa::ToSchema;
+
 use super::conditions::Conditions;
 use super::failure::Failure;
 use super::write::Writing;
 use super::{AdminState, answer, body, query};
 use crate::clock::now;
 use crate::cluster::Committed;
+use crate::description::{Api, Entry, Method};
 
 /// All objects of a kind, newest first.
 pub(super) async fn list<T: Object>(
@@ -128,7 +132,54 @@ pub(super) async fn delete<T: Object>(
     Ok(writing.answer(HttpResponse::NoContent().finish()))
 }
 
+/// Describes the operations on a kind of object; `Shown` is what answers show, `example` the body of a create.
+pub(super) fn describe<T: Object + ToSchema, Shown: ToSchema>(api: &mut Api, example: &Value) {
+    let (kind, title) = (T::KIND, capitalised(T::KIND));
+    let plural = format!("{title}s");
+    let (all, one) = (format!("/{kind}s"), format!("/{kind}s/{{id}}"));
+    let entry = |method, path: &str, id: String, summary: String| {
+        Entry::admin(method, path, &id, &summary).tag(&plural)
+    };
+    let id = format!("{kind}1");
+    let at_one = |method, verb: &str, summary: &str| {
+        let entry = entry(method, &one, format!("{verb}{title}"), format!("{summary} a {kind}"));
+        entry.path("id", "Its identifier", &id).fails(&[404])
+    };
+    let listed = entry(Method::Get, &all, format!("list{plural}"), format!("List the {kind}s"));
+    api.add(listed.says("Newest first.").reads().answers_list::<Shown>(200, "All of them"));
+    let created = entry(Method::Put, &all, format!("create{title}"), format!("Create a {kind}"));
+    api.add(
+        created
+            .says("Properties that are left out have their defaults. With `If-None-Match: *` a name that is taken is a 412.")
+            .writes()
+            .takes_strictly::<T>(example.clone())
+            .answers::<Shown>(201, "As it is now"),
+    );
+    let read = at_one(Method::Get, "get", "Show").reads_tagged();
+    api.add(read.answers::<Shown>(200, "It"));
+    let seen = at_one(Method::Head, "has", "Whether there is");
+    api.add(seen.reads().answers_nothing(200, "There is."));
+    api.add(
+        at_one(Method::Put, "update", "Change")
+            .says("Properties that are left out stay as they are; null makes one its default.")
+            .writes()
+            .takes_strictly::<T>(serde_json::json!({ "Name": "Another name" }))
+            .answers::<Shown>(200, "As it is now"),
+    );
+    let deleted = at_one(Method::Delete, "delete", "Delete").writes();
+    api.add(
+        deleted
+            .query::<bool>("force", "A backend that frontends use is taken from them first")
+            .answers_nothing(204, "It is gone."),
+    );
+}
+
 // === helpers ===
+
+fn capitalised(kind: &str) -> String {
+    let mut letters = kind.chars();
+    letters.next().map_or_else(String::new, |first| first.to_ascii_uppercase().to_string() + letters.as_str())
+}
 
 fn parse<T: Object>(text: &str) -> Result<T::Id, Failure> {
     T::Id::try_from(text).map_err(|_| missing::<T>(text))

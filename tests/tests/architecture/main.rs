@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms of the node, each with those that it may import from.
-const ROOMS: [(&str, &[&str]); 17] = [
+const ROOMS: [(&str, &[&str]); 18] = [
     ("clock", &[]),
     ("random", &[]),
     ("pem", &[]),
@@ -20,7 +20,21 @@ const ROOMS: [(&str, &[&str]); 17] = [
     ("listener", &["pem"]),
     ("models", &["actors", "catalog", "clock", "cluster", "random", "upstream"]),
     ("gateway", &["actors", "clock", "cluster", "listener", "media", "models", "telemetry", "upstream"]),
-    ("admin", &["actors", "clock", "cluster", "gateway", "listener", "models", "random", "telemetry"]),
+    ("description", &[]),
+    (
+        "admin",
+        &[
+            "actors",
+            "clock",
+            "cluster",
+            "description",
+            "gateway",
+            "listener",
+            "models",
+            "random",
+            "telemetry",
+        ],
+    ),
     (
         "app",
         &[
