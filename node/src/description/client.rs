@@ -99,7 +99,7 @@ fn passed_on(entry: Entry) -> Entry {
         .says("Any path that is not listed here, by any method but `CONNECT` and `TRACE`, goes to a backend as it is.")
         .path("path", "The rest of the path; it may have several segments", "experimental")
         .takes::<AnyJson>(serde_json::json!({}))
-        .answers::<AnyJson>(200, "What the backend says")
+        .answers_as_backends_do("What the backend says, or an error in the form of the API")
 }
 
 /// Bytes.

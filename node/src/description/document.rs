@@ -17,7 +17,7 @@ and `/v1`, admins the one below `/v1.0`.\n\n\
 * Each answer has an id in `X-OllamaFlow-Request`; give it when you report a problem.\n\
 * Admin objects have their revision as `ETag`; give it back in `If-Match` to change only what you have seen.\n\
 * Names of properties are read in any case; unknown ones are refused, unless the header `X-OllamaFlow-Lenient` is there.\n\
-* If the node has an admin address of its own (`Admin.Hostname`), clients' routes are not served there, and admin routes \
+* If the node has an admin address of its own (`Admin.Listen`), clients' routes are not served there, and admin routes \
 nowhere else.";
 
 /// Headings, in their order.

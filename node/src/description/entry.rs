@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::path::{OperationBuilder, ParameterBuilder, ParameterIn, ParameterStyle};
 use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
 use utoipa::openapi::response::{Response, ResponseBuilder};
-use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::schema::{ArrayBuilder, Object, ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{Content, ContentBuilder, Paths, Ref, RefOr, Required, Schema};
 
@@ -196,10 +196,30 @@ impl Entry {
         self.content(status, text, "application/json", Schema::from(array).into())
     }
 
-    /// A stream of JSON objects, as another form of an answer: lines, or server-sent events. The schema is that of each.
+    /// A stream of JSON objects, a line each, as another form of an answer. The schema is that of each.
     #[must_use]
-    pub fn streams<T: ToSchema>(mut self, status: u16, content_type: &str) -> Self {
+    pub fn streams_lines<T: ToSchema>(mut self, status: u16) -> Self {
         let content = Content::new(Some(self.schema::<T>()));
+        self.stream(status, "application/x-ndjson", content)
+    }
+
+    /// A stream of server-sent events, as another form of an answer. The schema is that of each.
+    #[must_use]
+    pub fn streams_events<T: ToSchema>(mut self, status: u16) -> Self {
+        let text = || ObjectBuilder::new().schema_type(SchemaType::new(Type::String));
+        let data = text().content_media_type("application/json").content_schema(Some(self.schema::<T>()));
+        let event = ObjectBuilder::new()
+            .schema_type(SchemaType::new(Type::Object))
+            .property("event", text().description(Some("What kind of event it is, where the API names it")))
+            .property(
+                "data",
+                data.description(Some("What happened, in JSON; `[DONE]` where the API ends so")),
+            )
+            .required("data");
+        self.stream(status, "text/event-stream", Content::new(Some(Schema::from(event))))
+    }
+
+    fn stream(mut self, status: u16, content_type: &str, content: Content) -> Self {
         let response = self.response(status);
         self.open.insert(status, response.content(content_type, content));
         self
@@ -223,7 +243,8 @@ impl Entry {
     #[must_use]
     pub fn fails(mut self, statuses: &[u16]) -> Self {
         for status in statuses {
-            self.answers.insert(status.to_string(), self.audience.failure(*status).into());
+            let failure = self.audience.failure(*status);
+            self.fail(status.to_string(), failure);
         }
         self
     }
@@ -231,8 +252,29 @@ impl Entry {
     /// Whatever a backend says: its errors keep their status.
     #[must_use]
     pub fn fails_as_backends_do(mut self) -> Self {
-        self.answers.insert("default".to_owned(), self.audience.backends_failure().into());
+        let failure = self.audience.backends_failure();
+        self.fail("default".to_owned(), failure);
         self
+    }
+
+    /// Whatever a backend says, of which nothing is known.
+    #[must_use]
+    pub fn answers_as_backends_do(mut self, text: &str) -> Self {
+        let anything =
+            ContentBuilder::new().schema(Some(Schema::Object(Object::with_type(SchemaType::AnyValue))));
+        let response = ResponseBuilder::new().description(text).content("*/*", anything.build());
+        self.answers = BTreeMap::from([("default".to_owned(), response.build().into())]);
+        self
+    }
+
+    /// An answer to `HEAD` has no body.
+    fn fail(&mut self, status: String, failure: Ref) {
+        let answer = if matches!(self.method, Method::Head) {
+            ResponseBuilder::new().description(failure.description).build().into()
+        } else {
+            failure.into()
+        };
+        self.answers.insert(status, answer);
     }
 
     fn content(mut self, status: u16, text: &str, content_type: &str, schema: RefOr<Schema>) -> Self {

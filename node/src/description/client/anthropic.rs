@@ -7,9 +7,6 @@ use utoipa::ToSchema;
 
 use crate::description::Entry;
 
-/// Server-sent events.
-const EVENTS: &str = "text/event-stream";
-
 /// One turn of a conversation.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Turn {
@@ -110,6 +107,6 @@ pub(super) fn entry(operation: Operation, at: impl Fn(&str, &str) -> Entry) -> E
             .says("The answer is a stream of events if `stream` is true.")
             .takes::<MessagesRequest>(json!({ "model": "llama3.2:1b", "max_tokens": 64, "messages": turns }))
             .answers::<MessagesResponse>(200, "The answer")
-            .streams::<MessagesEvent>(200, EVENTS),
+            .streams_events::<MessagesEvent>(200),
     }
 }

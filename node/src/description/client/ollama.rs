@@ -8,9 +8,6 @@ use utoipa::ToSchema;
 use super::{AnyJson, binary, passed_on};
 use crate::description::Entry;
 
-/// Lines of JSON.
-const LINES: &str = "application/x-ndjson";
-
 /// Says how a stream is asked for.
 const STREAMED: &str = "The answer is a stream of lines unless `stream` is false.";
 
@@ -282,7 +279,7 @@ pub(super) fn entry(
                 .says(STREAMED)
                 .takes::<OllamaChatRequest>(example)
                 .answers::<OllamaChatResponse>(200, "The answer")
-                .streams::<OllamaChatResponse>(200, LINES)
+                .streams_lines::<OllamaChatResponse>(200)
         }
         Operation::OllamaEmbed => at("ollamaEmbed", "Make vectors of texts")
             .takes::<EmbedRequest>(json!({ "model": "all-minilm", "input": ["one", "two"] }))
@@ -299,13 +296,13 @@ pub(super) fn entry(
         Operation::OllamaShow => at("ollamaShow", "Show a model")
             .takes::<ModelName>(json!({ "model": "llama3.2:1b" }))
             .answers::<AnyJson>(200, "What the backend knows of it"),
-        Operation::OllamaPull => transfer(at("ollamaPull", "Bring a model from a registry")),
-        Operation::OllamaPush => transfer(at("ollamaPush", "Send a model to a registry")),
+        Operation::OllamaPull => transfer(at("ollamaPull", "Bring a model from a registry"), "llama3.2:1b"),
+        Operation::OllamaPush => transfer(at("ollamaPush", "Send a model to a registry"), "me/mine"),
         Operation::OllamaCreate => at("ollamaCreate", "Make a model of another one, or of files")
             .says(MANAGED)
             .takes::<CreateRequest>(json!({ "model": "pirate", "from": "llama3.2:1b", "system": "Arr." }))
             .answers::<Progress>(200, "How it ended")
-            .streams::<Progress>(200, LINES)
+            .streams_lines::<Progress>(200)
             .fails(&[409]),
         Operation::OllamaCopy => at("ollamaCopy", "Give a model a second name")
             .says(MANAGED)
@@ -328,16 +325,16 @@ pub(super) fn entry(
                 json!({ "model": "llama3.2:1b", "prompt": "Why is the sky blue?", "stream": false }),
             )
             .answers::<GenerateResponse>(200, "The answer")
-            .streams::<GenerateResponse>(200, LINES),
+            .streams_lines::<GenerateResponse>(200),
     }
 }
 
-fn transfer(entry: Entry) -> Entry {
+fn transfer(entry: Entry, model: &str) -> Entry {
     entry
         .says(MANAGED)
-        .takes::<TransferRequest>(json!({ "model": "llama3.2:1b" }))
+        .takes::<TransferRequest>(json!({ "model": model }))
         .answers::<Progress>(200, "How it ended")
-        .streams::<Progress>(200, LINES)
+        .streams_lines::<Progress>(200)
         .fails(&[409])
 }
 

@@ -10,9 +10,6 @@ use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 use super::{binary, passed_on};
 use crate::description::Entry;
 
-/// Server-sent events.
-const EVENTS: &str = "text/event-stream";
-
 /// Says how a stream is asked for.
 const STREAMED: &str = "The answer is a stream of events if `stream` is true; `data: [DONE]` ends it.";
 
@@ -227,7 +224,7 @@ pub(super) fn entry(operation: Operation, at: impl Fn(&str, &str) -> Entry) -> E
             .says(STREAMED)
             .takes::<CompletionRequest>(json!({ "model": "llama3.2:1b", "prompt": "Once", "max_tokens": 16 }))
             .answers::<Completion>(200, "The answer")
-            .streams::<Completion>(200, EVENTS),
+            .streams_events::<Completion>(200),
         Operation::OpenAiEmbeddings => at("openAiEmbeddings", "Make vectors of texts")
             .takes::<OpenAiEmbeddingsRequest>(json!({ "model": "all-minilm", "input": ["one", "two"] }))
             .answers::<OpenAiEmbeddings>(200, "The vectors"),
@@ -241,7 +238,7 @@ pub(super) fn entry(operation: Operation, at: impl Fn(&str, &str) -> Entry) -> E
             .says("Nothing is stored between requests. The answer is a stream of events if `stream` is true.")
             .takes::<ResponsesRequest>(json!({ "model": "llama3.2:1b", "input": "Why is the sky blue?" }))
             .answers::<ResponsesResponse>(200, "The answer")
-            .streams::<ResponsesEvent>(200, EVENTS),
+            .streams_events::<ResponsesEvent>(200),
         Operation::OpenAiTranscription => at("openAiTranscription", "Write down what was said")
             .says("To backends that have it, as it is.")
             .takes_other("multipart/form-data", form())
@@ -254,7 +251,7 @@ pub(super) fn entry(operation: Operation, at: impl Fn(&str, &str) -> Entry) -> E
                 "messages": [{ "role": "user", "content": "Why is the sky blue?" }]
             }))
             .answers::<ChatCompletion>(200, "The answer")
-            .streams::<ChatCompletion>(200, EVENTS),
+            .streams_events::<ChatCompletion>(200),
     }
 }
 
