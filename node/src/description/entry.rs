@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::path::{OperationBuilder, ParameterBuilder, ParameterIn, ParameterStyle};
 use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
 use utoipa::openapi::response::{Response, ResponseBuilder};
-use utoipa::openapi::schema::{ArrayBuilder, Object, ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::schema::{AnyOfBuilder, ArrayBuilder, Object, ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{Content, ContentBuilder, Paths, Ref, RefOr, Required, Schema};
 
@@ -203,20 +203,32 @@ impl Entry {
         self.stream(status, "application/x-ndjson", content)
     }
 
-    /// A stream of server-sent events, as another form of an answer. The schema is that of each.
+    /// A stream of server-sent events, as another form of an answer. The schema is that of the JSON in each.
     #[must_use]
     pub fn streams_events<T: ToSchema>(mut self, status: u16) -> Self {
-        let text = || ObjectBuilder::new().schema_type(SchemaType::new(Type::String));
-        let data = text().content_media_type("application/json").content_schema(Some(self.schema::<T>()));
-        let event = ObjectBuilder::new()
-            .schema_type(SchemaType::new(Type::Object))
-            .property("event", text().description(Some("What kind of event it is, where the API names it")))
-            .property(
-                "data",
-                data.description(Some("What happened, in JSON; `[DONE]` where the API ends so")),
-            )
-            .required("data");
-        self.stream(status, "text/event-stream", Content::new(Some(Schema::from(event))))
+        let data = self.event_data::<T>();
+        self.stream(status, "text/event-stream", Content::new(Some(event(data))))
+    }
+
+    /// The same in the API of `OpenAI`, where `[DONE]` is the last one.
+    #[must_use]
+    pub fn streams_events_until_done<T: ToSchema>(mut self, status: u16) -> Self {
+        let done = ObjectBuilder::new()
+            .schema_type(SchemaType::new(Type::String))
+            .description(Some("The end"))
+            .enum_values(Some(["[DONE]"]));
+        let data = Schema::AnyOf(AnyOfBuilder::new().item(done).item(self.event_data::<T>()).build());
+        self.stream(status, "text/event-stream", Content::new(Some(event(data))))
+    }
+
+    fn event_data<T: ToSchema>(&mut self) -> Schema {
+        ObjectBuilder::new()
+            .schema_type(SchemaType::new(Type::String))
+            .description(Some("What happened, in JSON"))
+            .content_media_type("application/json")
+            .content_schema(Some(self.schema::<T>()))
+            .build()
+            .into()
     }
 
     fn stream(mut self, status: u16, content_type: &str, content: Content) -> Self {
@@ -359,6 +371,20 @@ impl Entry {
             "1",
         )
     }
+}
+
+/// A server-sent event.
+fn event(data: impl Into<RefOr<Schema>>) -> Schema {
+    let kind = ObjectBuilder::new()
+        .schema_type(SchemaType::new(Type::String))
+        .description(Some("What kind of event it is, where the API names it"));
+    ObjectBuilder::new()
+        .schema_type(SchemaType::new(Type::Object))
+        .property("event", kind)
+        .property("data", data)
+        .required("data")
+        .build()
+        .into()
 }
 
 /// How fresh a read is.

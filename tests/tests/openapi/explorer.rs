@@ -8,8 +8,8 @@ use crate::answer;
 
 /// The values of an attribute in a page.
 fn attributes(page: &str, name: &str) -> Vec<String> {
-    let parts = page.split(&format!("{name}=\"")).skip(1);
-    parts.filter_map(|rest| rest.split('"').next()).map(str::to_owned).collect()
+    let opening = format!("{name}=\"");
+    page.split(&opening).skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned).collect()
 }
 
 #[tokio::test]

@@ -224,7 +224,7 @@ pub(super) fn entry(operation: Operation, at: impl Fn(&str, &str) -> Entry) -> E
             .says(STREAMED)
             .takes::<CompletionRequest>(json!({ "model": "llama3.2:1b", "prompt": "Once", "max_tokens": 16 }))
             .answers::<Completion>(200, "The answer")
-            .streams_events::<Completion>(200),
+            .streams_events_until_done::<Completion>(200),
         Operation::OpenAiEmbeddings => at("openAiEmbeddings", "Make vectors of texts")
             .takes::<OpenAiEmbeddingsRequest>(json!({ "model": "all-minilm", "input": ["one", "two"] }))
             .answers::<OpenAiEmbeddings>(200, "The vectors"),
@@ -251,7 +251,7 @@ pub(super) fn entry(operation: Operation, at: impl Fn(&str, &str) -> Entry) -> E
                 "messages": [{ "role": "user", "content": "Why is the sky blue?" }]
             }))
             .answers::<ChatCompletion>(200, "The answer")
-            .streams_events::<ChatCompletion>(200),
+            .streams_events_until_done::<ChatCompletion>(200),
     }
 }
 
