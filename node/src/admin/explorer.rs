@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::failure::Failure;
 use super::packed::Packed;
+use super::route::path;
 
 /// What the page may load and do. `data:` is for the pictures in Swagger UI's own style sheet.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
@@ -44,21 +45,38 @@ static FILES: LazyLock<[(&str, Packed); 5]> = LazyLock::new(|| {
     ]
 });
 
+/// Its paths, below its own.
+pub(super) fn register(config: &mut web::ServiceConfig) {
+    config
+        .service(path("", "GET, HEAD").route(web::get().to(page)).route(web::head().to(page)).resource)
+        .service(path("/", "GET, HEAD").route(web::get().to(moved)).route(web::head().to(moved)).resource)
+        .service(path("/{file}", "GET, HEAD").route(web::get().to(file)).route(web::head().to(file)).resource)
+        .default_service(web::to(nothing));
+}
+
 /// `GET /explorer`.
-pub(super) async fn page(request: HttpRequest) -> HttpResponse {
+async fn page(request: HttpRequest) -> HttpResponse {
     answer(&PAGE, &request)
 }
 
 /// `GET /explorer/`: the page's links are relative to the path without the slash.
-pub(super) async fn moved() -> HttpResponse {
+async fn moved() -> HttpResponse {
     HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "../explorer")).finish()
 }
 
 /// `GET /explorer/{file}`.
-pub(super) async fn file(request: HttpRequest, name: web::Path<String>) -> Result<HttpResponse, Failure> {
+async fn file(request: HttpRequest, name: web::Path<String>) -> Result<HttpResponse, Failure> {
     let found = FILES.iter().find(|(known, _)| *known == name.as_str());
-    let (_, file) = found.ok_or_else(|| Failure::Missing { kind: "file", id: name.into_inner() })?;
+    let (_, file) = found.ok_or_else(|| missing(&name))?;
     Ok(answer(file, &request))
+}
+
+async fn nothing(request: HttpRequest) -> Result<HttpResponse, Failure> {
+    Err(missing(request.path()))
+}
+
+fn missing(name: &str) -> Failure {
+    Failure::Missing { kind: "file", id: name.to_owned() }
 }
 
 fn answer(file: &Packed, request: &HttpRequest) -> HttpResponse {

@@ -10,11 +10,10 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 use ollamaflow_protocol::cluster::{ClusterState, Outcome, Precondition};
-
-use self::kind::Object;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use self::kind::Object;
 use super::conditions::Conditions;
 use super::failure::Failure;
 use super::write::Writing;

@@ -52,12 +52,14 @@ struct Ready {
 /// The paths. They are for every host name and come before all frontends.
 pub fn probes(state: web::Data<AdminState>) -> impl HttpServiceFactory {
     let framed = |routed: Routed| routed.resource.app_data(state.clone()).wrap(from_fn(frame));
-    let [livez, readyz, metrics, openapi, explorer, inside, file] = routes().map(framed);
-    (livez, readyz, metrics, openapi, explorer, inside, file)
+    let [livez, readyz, metrics, openapi] = routes().map(framed);
+    // One scope, for each request of a client is compared with all of these paths first.
+    let explorer = web::scope("/explorer").app_data(state.clone()).wrap(from_fn(frame));
+    (livez, readyz, metrics, openapi, explorer.configure(explorer::register))
 }
 
-/// The paths, by which they are also compared with their description.
-pub(super) fn routes() -> [Routed; 7] {
+/// The paths that are described, by which they are also compared with their description.
+pub(super) fn routes() -> [Routed; 4] {
     [
         path("/livez", "GET, HEAD").route(web::get().to(live)).route(web::head().to(live)),
         path("/readyz", "GET, HEAD").route(web::get().to(ready)).route(web::head().to(ready)),
@@ -67,15 +69,6 @@ pub(super) fn routes() -> [Routed; 7] {
         path("/openapi.json", "GET, HEAD")
             .route(web::get().to(openapi::serve))
             .route(web::head().to(openapi::serve)),
-        path("/explorer", "GET, HEAD")
-            .route(web::get().to(explorer::page))
-            .route(web::head().to(explorer::page)),
-        path("/explorer/", "GET, HEAD")
-            .route(web::get().to(explorer::moved))
-            .route(web::head().to(explorer::moved)),
-        path("/explorer/{file}", "GET, HEAD")
-            .route(web::get().to(explorer::file))
-            .route(web::head().to(explorer::file)),
     ]
 }
 
