@@ -1,8 +1,6 @@
 //! Takes the files of Swagger UI that the explorer needs out of the archive in `utoipa-swagger-ui-vendored`, and
 //! compresses each as it will be served.
 
-#![expect(clippy::print_stdout, reason = "how a build script talks to cargo")]
-
 use std::error::Error;
 use std::fs::File;
 use std::io::{self, Cursor};
