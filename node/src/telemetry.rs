@@ -31,7 +31,8 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Registry, reload};
 
-pub use self::access::{AccessLog, Line};
+pub(crate) use self::access::name;
+pub use self::access::{AccessLog, Line, Name, cut};
 pub use self::excerpt::{EXCERPT_BYTES, Excerpt};
 pub use self::level::{FilterError, Level};
 pub use self::queue::Lost;

@@ -51,10 +51,10 @@ struct Ready {
 
 /// The paths. They are for every host name and come before all frontends.
 pub fn probes(state: web::Data<AdminState>) -> impl HttpServiceFactory {
-    let framed = |routed: Routed| routed.resource.app_data(state.clone()).wrap(from_fn(frame));
-    let [livez, readyz, metrics, openapi] = routes().map(framed);
     // One scope, for each request of a client is compared with all of these paths first.
     let explorer = web::scope("/explorer").app_data(state.clone()).wrap(from_fn(frame));
+    let framed = move |routed: Routed| routed.resource.app_data(state.clone()).wrap(from_fn(frame));
+    let [livez, readyz, metrics, openapi] = routes().map(framed);
     (livez, readyz, metrics, openapi, explorer.configure(explorer::register))
 }
 

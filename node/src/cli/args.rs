@@ -181,7 +181,7 @@ enum TopCommand {
     Doctor(DoctorArguments),
     /// Ask the node on this machine whether it is ready: exit code 0 if it is
     Healthcheck(FormatArguments),
-    /// Print the description of the API (OpenAPI 3.1), as this version serves it at /openapi.json
+    /// Print the description of the whole API, as this version serves it at /openapi.json
     #[command(name = "openapi")]
     OpenApi,
     /// Print the script by which a shell completes commands

@@ -123,18 +123,19 @@ impl Audience {
     /// An error with this status.
     pub(super) fn failure(self, status: u16) -> Ref {
         let mut reference = Ref::from_response_name(self.response_name());
-        reference.description = match self {
+        let meaning = match self {
             Self::Admin => admin_meaning(status),
             Self::Client(_) => client_meaning(status),
-        }
-        .to_owned();
+        };
+        meaning.clone_into(&mut reference.description);
         reference
     }
 
     /// An error that comes from a backend.
     pub(super) fn backends_failure(self) -> Ref {
         let mut reference = Ref::from_response_name(self.response_name());
-        reference.description = "What the backend answered: its errors keep their status.".to_owned();
+        let meaning = "What the backend answered: its errors keep their status.";
+        meaning.clone_into(&mut reference.description);
         reference
     }
 }

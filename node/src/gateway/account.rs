@@ -5,6 +5,7 @@
 //! however it did, and the line is written. So there is one line for each request, and no place where it might be forgotten.
 
 use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use actix_web::HttpRequest;
 use actix_web::body::{BodySize, MessageBody};
-use actix_web::http::StatusCode;
+use actix_web::http::{Method, StatusCode};
 use bytes::Bytes;
 use ollamaflow_protocol::id::BackendId;
 use ollamaflow_protocol::wire::Usage;
@@ -24,15 +25,22 @@ use super::journal::Heard;
 use super::origin::Origin;
 use super::tally::End;
 use super::trace::Trace;
-use crate::telemetry::{AccessLog, Line};
+use crate::telemetry::{AccessLog, cut, name};
+
+/// Room for the usual path and the names of a frontend, a model and a backend.
+const USUAL_NAMES: usize = 96;
 
 /// One request. Belongs to one thread.
 #[derive(Debug)]
 pub(crate) struct Account {
     log: Rc<AccessLog>,
     started: Instant,
-    /// What is known already.
-    line: RefCell<Line>,
+    id: RequestId,
+    method: Method,
+    /// Names that are known already.
+    names: RefCell<Names>,
+    client: Cell<Option<IpAddr>>,
+    operation: Cell<Option<&'static str>>,
     status: Cell<Option<StatusCode>>,
     /// How it ended, if somebody has said so; else that follows from the status, and from whether the client took all.
     end: Cell<Option<End>>,
@@ -47,8 +55,24 @@ pub(crate) struct Account {
     way: Cell<Option<(u32, Duration)>>,
     usage: Cell<Usage>,
     resumed: Cell<u32>,
+}
+
+/// What a request's account remembers by name.
+#[derive(Clone, Copy, Debug)]
+enum Named {
+    Path,
+    Frontend,
+    Model,
     /// The backend of the answer.
-    backend: RefCell<SmallVec<[u8; 32]>>,
+    Backend,
+}
+
+/// Some names in one place, so that the usual ones take no allocation of their own.
+#[derive(Debug, Default)]
+struct Names {
+    bytes: SmallVec<[u8; USUAL_NAMES]>,
+    /// Where each begins and ends.
+    places: [Option<(u16, u16)>; 4],
 }
 
 /// An answer's body, whose bytes are counted for the account, and seen by who wants them in the log.
@@ -67,14 +91,14 @@ impl Account {
         if !log.is_on() {
             return None;
         }
-        let mut line = log.line();
-        line.word("request", id.as_str());
-        line.text("method", request.method().as_str());
-        line.text("path", request.path());
-        Some(Rc::new(Self {
+        let account = Rc::new(Self {
             log: log.clone(),
             started: Instant::now(),
-            line: RefCell::new(line),
+            id: id.clone(),
+            method: request.method().clone(),
+            names: RefCell::default(),
+            client: Cell::new(None),
+            operation: Cell::new(None),
             status: Cell::new(None),
             end: Cell::new(None),
             is_whole: Cell::new(false),
@@ -84,41 +108,37 @@ impl Account {
             way: Cell::new(None),
             usage: Cell::new(Usage::default()),
             resumed: Cell::new(0),
-            backend: RefCell::new(SmallVec::new()),
-        }))
+        });
+        account.names.borrow_mut().set(Named::Path, request.path());
+        Some(account)
     }
 
     /// Who sent it.
     pub(super) fn came_from(&self, origin: Origin) {
-        self.line.borrow_mut().address("client", origin.address);
+        self.client.set(Some(origin.address));
     }
 
     /// Its frontend has let it in.
     pub(super) fn admitted(&self, admitted: &Admitted) {
         self.came_from(admitted.origin);
-        let mut line = self.line.borrow_mut();
-        line.word("frontend", admitted.frontend.id().as_ref());
-        line.word("operation", admitted.operation.label());
+        self.names.borrow_mut().set(Named::Frontend, admitted.frontend.id().as_ref());
+        self.operation.set(Some(admitted.operation.label()));
     }
 
     /// It is one to the admin API.
     pub(crate) fn administers(&self, request: &HttpRequest) {
-        if let Some(peer) = super::origin::peer(request) {
-            self.line.borrow_mut().address("client", peer);
-        }
-        self.line.borrow_mut().word("operation", "admin");
+        self.client.set(super::origin::peer(request));
+        self.operation.set(Some("admin"));
     }
 
     /// The model, as the client names it.
     pub(super) fn model(&self, name: &str) {
-        self.line.borrow_mut().text("model", name);
+        self.names.borrow_mut().set(Named::Model, name);
     }
 
     /// Whose answer the client gets. The last word counts.
     pub(super) fn answered_by(&self, backend: &BackendId) {
-        let mut known = self.backend.borrow_mut();
-        known.clear();
-        known.extend_from_slice(backend.as_ref().as_bytes());
+        self.names.borrow_mut().set(Named::Backend, backend.as_ref());
     }
 
     /// Its way through the backends.
@@ -173,38 +193,82 @@ impl Drop for Account {
     fn drop(&mut self) {
         let duration = self.started.elapsed();
         let end = self.end();
-        let line = self.line.get_mut();
-        if let Ok(backend) = std::str::from_utf8(self.backend.get_mut())
-            && !backend.is_empty()
-        {
-            line.word("backend", backend);
-        }
-        if let Some(status) = self.status.get() {
-            line.number("status", status.as_u16().into());
-        }
-        line.word("outcome", end.label());
-        if let Some(why) = self.why.get() {
-            line.word("error", why);
-        }
-        line.number("bytes", self.bytes.get());
-        line.millis("duration_ms", duration);
-        if let Some(first) = self.first.get() {
-            line.millis("ttft_ms", first);
-        }
-        if let Some((attempts, queued)) = self.way.get() {
-            line.number("attempts", attempts.into());
-            line.millis("queue_ms", queued);
-        }
-        if self.resumed.get() > 0 {
-            line.number("resumed", self.resumed.get().into());
-        }
-        let Usage { prompt, completion } = self.usage.get();
-        for (name, tokens) in [("prompt_tokens", prompt), ("completion_tokens", completion)] {
-            if let Some(tokens) = tokens {
-                line.number(name, tokens);
+        let names = self.names.borrow();
+        self.log.write(|line| {
+            line.word(name!("request"), self.id.as_bytes());
+            line.text(name!("method"), self.method.as_str());
+            line.text(name!("path"), names.text(Named::Path).unwrap_or_default());
+            if let Some(client) = self.client.get() {
+                line.address(name!("client"), client);
             }
+            if let Some(frontend) = names.get(Named::Frontend) {
+                line.word(name!("frontend"), frontend);
+            }
+            if let Some(operation) = self.operation.get() {
+                line.word(name!("operation"), operation);
+            }
+            if let Some(model) = names.text(Named::Model) {
+                line.text(name!("model"), model);
+            }
+            if let Some(backend) = names.get(Named::Backend) {
+                line.word(name!("backend"), backend);
+            }
+            if let Some(status) = self.status.get() {
+                line.number(name!("status"), status.as_u16().into());
+            }
+            line.word(name!("outcome"), end.label());
+            if let Some(why) = self.why.get() {
+                line.word(name!("error"), why);
+            }
+            line.number(name!("bytes"), self.bytes.get());
+            line.millis(name!("duration_ms"), duration);
+            if let Some(first) = self.first.get() {
+                line.millis(name!("ttft_ms"), first);
+            }
+            if let Some((attempts, queued)) = self.way.get() {
+                line.number(name!("attempts"), attempts.into());
+                line.millis(name!("queue_ms"), queued);
+            }
+            if self.resumed.get() > 0 {
+                line.number(name!("resumed"), self.resumed.get().into());
+            }
+            let Usage { prompt, completion } = self.usage.get();
+            if let Some(tokens) = prompt {
+                line.number(name!("prompt_tokens"), tokens);
+            }
+            if let Some(tokens) = completion {
+                line.number(name!("completion_tokens"), tokens);
+            }
+        });
+    }
+}
+
+// === impl Names ===
+
+impl Names {
+    /// Remembers a name, as much of it as a line takes. The last word counts.
+    fn set(&mut self, named: Named, name: &str) {
+        let name = cut(name);
+        // The one that was remembered last makes room for another: that of the backend, when a stream goes on elsewhere.
+        if let Some((start, end)) = self.places[named as usize]
+            && usize::from(end) == self.bytes.len()
+        {
+            self.bytes.truncate(start.into());
         }
-        self.log.write(line);
+        let place = |at: usize| u16::try_from(at).ok();
+        self.places[named as usize] =
+            place(self.bytes.len()).zip(place(self.bytes.len() + name.len())).inspect(|_| {
+                self.bytes.extend_from_slice(name.as_bytes());
+            });
+    }
+
+    fn get(&self, named: Named) -> Option<&[u8]> {
+        let (start, end) = self.places[named as usize]?;
+        self.bytes.get(start.into()..end.into())
+    }
+
+    fn text(&self, named: Named) -> Option<&str> {
+        std::str::from_utf8(self.get(named)?).ok()
     }
 }
 

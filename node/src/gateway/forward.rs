@@ -116,7 +116,7 @@ fn built(
             }
         };
         if forwarded {
-            head.header(name, value.as_bytes())?;
+            head.received(name, value)?;
         }
     }
     let text = |name: &HeaderName| received.get(name).and_then(|value| value.to_str().ok());
@@ -134,7 +134,7 @@ fn built(
     if let Some(host) = received.get(header::HOST)
         && !said(&FORWARDED_HOST)
     {
-        head.header(&FORWARDED_HOST, host.as_bytes())?;
+        head.received(&FORWARDED_HOST, host)?;
     }
     let is_made_here = matches!(asked, Asked::ToContinue | Asked::Translated);
     if is_made_here && method == Method::POST && !overrides(backend, header::CONTENT_TYPE.as_str()) {

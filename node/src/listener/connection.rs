@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 
 use actix_web::HttpRequest;
+use actix_web::rt::time::Instant;
 
 /// One client connection. Belongs to one thread.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub struct Connection {
     delivered: Cell<u64>,
     /// Requests whose answer is complete.
     answered: Cell<u64>,
+    /// When the last answer was complete.
+    answered_at: Cell<Option<Instant>>,
     /// Who waits for the gate, if anything is held behind it.
     reader: RefCell<Option<Waker>>,
     /// Whether a handler waits for what the server is about to pass on.
@@ -35,6 +38,7 @@ impl Connection {
             is_secure,
             delivered: Cell::default(),
             answered: Cell::default(),
+            answered_at: Cell::default(),
             reader: RefCell::default(),
             passing: Cell::default(),
         }
@@ -80,6 +84,11 @@ impl Connection {
         self.delivered.get() > self.answered.get()
     }
 
+    /// Since when nothing is being answered; none before the first answer, and while there is a request.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        self.answered_at.get().filter(|_| !self.is_busy())
+    }
+
     pub(super) fn request_delivered(&self) {
         self.delivered.set(self.delivered.get() + 1);
     }
@@ -99,6 +108,7 @@ impl Drop for Answer {
     fn drop(&mut self) {
         let Some(connection) = &self.connection else { return };
         connection.answered.set(connection.answered.get() + 1);
+        connection.answered_at.set(Some(Instant::now()));
         if let Some(reader) = connection.reader.borrow_mut().take() {
             reader.wake();
         }

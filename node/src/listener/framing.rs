@@ -101,6 +101,11 @@ impl RequestFraming {
         self.state == State::Head
     }
 
+    /// Whether no request has begun that has not ended.
+    pub(super) fn is_idle(&self) -> bool {
+        self.state == State::Idle
+    }
+
     /// Takes bytes of the head, up to its end; decides what follows it.
     fn take_head(&mut self, bytes: &[u8]) -> usize {
         if self.head.is_empty()
@@ -333,9 +338,9 @@ mod tests {
     #[test]
     fn an_unfinished_head_is_seen() {
         let mut framing = RequestFraming::default();
-        assert!(!framing.is_in_head());
+        assert!(!framing.is_in_head() && framing.is_idle());
         framing.push(b"\r\nGET / HT");
-        assert!(framing.is_in_head());
+        assert!(framing.is_in_head() && !framing.is_idle());
         framing.push(b"TP/1.1\r\nHost: x\r\n\r\n");
         assert!(!framing.is_in_head());
     }

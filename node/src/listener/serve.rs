@@ -9,7 +9,7 @@ use actix_http::error::DispatchError;
 use actix_http::{HttpService, KeepAlive, Protocol, Request, Response};
 use actix_server::Server;
 use actix_service::{
-    IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt as _, fn_service, map_config,
+    IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt as _, boxed, fn_service, map_config,
 };
 use actix_web::body::MessageBody;
 use actix_web::dev::AppConfig;
@@ -63,14 +63,16 @@ where
         let (app, settings, stopping) = (app.clone(), settings.clone(), stopping.clone());
         builder = builder.listen(name, socket, move || {
             let stopping = stopping.clone();
-            let (head_timeout, tls) = (settings.head_timeout, settings.tls.clone());
+            let (head_timeout, keep_alive) = (settings.head_timeout, settings.keep_alive);
+            let tls = settings.tls.clone();
             let app = app().into_factory().map_err(|e| e.into().error_response());
             let http = HttpService::build()
                 .graceful_shutdown_signal(move || {
                     let stopping = stopping.clone();
                     async move { stopping.notified().await }
                 })
-                .keep_alive(settings.keep_alive.map_or(KeepAlive::Disabled, KeepAlive::Timeout))
+                // The gate ends those that are idle for too long.
+                .keep_alive(settings.keep_alive.map_or(KeepAlive::Disabled, |_| KeepAlive::Os))
                 .client_request_timeout(head_timeout.saturating_add(SERVER_CLOCK_TICK))
                 // Without this the server does not see that a client left before or between the pieces of its answer.
                 .h1_allow_half_closed(false)
@@ -78,7 +80,7 @@ where
                     data.insert(stream.connection());
                 })
                 .finish(map_config(app, |()| AppConfig::default()));
-            fn_service(move |socket: TcpStream| {
+            let connections = fn_service(move |socket: TcpStream| {
                 let tls = tls.clone();
                 async move {
                     // Nagle's algorithm would hold chunks back for 25 to 40 ms. A socket that is gone already says so soon.
@@ -87,17 +89,105 @@ where
                     let socket = match tls {
                         None => Socket::Plain(socket),
                         Some(tls) => {
-                            let stream = tls.accept(socket, head_timeout).await.inspect_err(|error| {
-                                tracing::debug!(?peer, %error, "a TLS handshake failed");
-                            });
+                            // In a box: a connection's task would keep the room for a handshake for all its life.
+                            let stream =
+                                Box::pin(tls.accept(socket, head_timeout)).await.inspect_err(|error| {
+                                    tracing::debug!(?peer, %error, "a TLS handshake failed");
+                                });
                             Socket::Tls(Box::new(stream.map_err(DispatchError::Io)?))
                         }
                     };
-                    Ok::<_, DispatchError>((GatedStream::new(socket, head_timeout), Protocol::Http1, peer))
+                    let stream = GatedStream::new(socket, head_timeout, keep_alive);
+                    Ok::<_, DispatchError>((stream, Protocol::Http1, peer))
                 }
             })
-            .and_then(http)
+            .and_then(http);
+            // In a box: the server's task would hold what it awaits twice, for as long as the connection lives.
+            boxed::factory(connections)
         })?;
     }
     Ok(builder.run())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::time::Instant;
+
+    use actix_web::body::BodyStream;
+    use actix_web::rt::time::sleep;
+    use actix_web::web::Bytes;
+    use actix_web::{App, HttpRequest, HttpResponse, web};
+    use futures_util::stream;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+    use crate::listener::{Connection, Keeping};
+
+    /// Long enough that a loaded machine is not taken for an idle client.
+    const KEEP_ALIVE: Duration = Duration::from_millis(600);
+
+    /// Serves on a thread's runtime; every request is answered with the body that it has.
+    fn echo() -> SocketAddr {
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let address = socket.local_addr().unwrap();
+        let settings = ListenerSettings {
+            workers: 1,
+            max_connections: 16,
+            keep_alive: Some(KEEP_ALIVE),
+            tls: None,
+            head_timeout: Duration::from_secs(60),
+            shutdown: Duration::ZERO,
+        };
+        let answer = |request: HttpRequest, body: Bytes| async move {
+            let piece = stream::once(std::future::ready(Ok::<_, std::io::Error>(body)));
+            let body = BodyStream::new(Box::pin(piece));
+            HttpResponse::Ok().body(Keeping::new(body, Connection::answer(&request)))
+        };
+        let app = move || App::new().default_service(web::to(answer));
+        actix_web::rt::spawn(serve(vec![socket], &settings, app).unwrap());
+        address
+    }
+
+    async fn answered(client: &mut TcpStream) -> String {
+        let mut text = Vec::new();
+        while !text.ends_with(b"\r\n0\r\n\r\n") {
+            assert!(
+                client.read_buf(&mut text).await.unwrap() > 0,
+                "closed: {}",
+                String::from_utf8_lossy(&text)
+            );
+        }
+        String::from_utf8(text).unwrap()
+    }
+
+    #[actix_web::test]
+    async fn an_idle_connection_is_closed_in_time_and_a_slow_request_is_not_idle() {
+        let mut client = TcpStream::connect(echo()).await.unwrap();
+        for _ in 0..3 {
+            client.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\na").await.unwrap();
+            // The body takes longer than a connection may be idle.
+            sleep(KEEP_ALIVE * 2).await;
+            client.write_all(b"b").await.unwrap();
+            assert!(answered(&mut client).await.contains("\r\nab\r\n"));
+        }
+        let started = Instant::now();
+        assert_eq!(client.read(&mut [0; 16]).await.unwrap(), 0);
+        // The answer was complete before this client has read it.
+        assert!(started.elapsed() > KEEP_ALIVE / 2, "{:?}", started.elapsed());
+    }
+
+    #[actix_web::test]
+    async fn a_long_body_arrives_whole_whatever_the_server_gets_at_once() {
+        let mut client = TcpStream::connect(echo()).await.unwrap();
+        for length in [1, 4095, 4096, 4097, 9000, 70_000, 200_000] {
+            let body = "x".repeat(length);
+            let request = format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n{body}");
+            client.write_all(request.repeat(2).as_bytes()).await.unwrap();
+            for _ in 0..2 {
+                assert!(answered(&mut client).await.contains(&body), "{length}");
+            }
+        }
+    }
 }

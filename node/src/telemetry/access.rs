@@ -1,17 +1,16 @@
 //! The access log: one line for each request that has ended.
 //!
 //! It looks like any other event of severity 1 in the room `access`, and goes where events go. It is no event: a worker
-//! would spend more on making one than on all else that it does for a small request. A [`Line`] is written as its parts
-//! become known, in its final form.
+//! would spend more on making one than on all else that it does for a small request. A [`Line`] is written in its final
+//! form and in one go, when all is known.
 
 use std::cell::RefCell;
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use smallvec::SmallVec;
+use ollamaflow_protocol::time::Timestamp;
 
 use super::sinks::Sinks;
 use super::stamp;
@@ -22,15 +21,15 @@ use crate::settings::LogFormat;
 /// What filters know the lines by.
 pub(super) const TARGET: &str = "access";
 
-/// Room for the usual line, so that it takes one allocation with whatever holds it.
-const USUAL_BYTES: usize = 256;
+/// Room for the usual line, so that writing it grows nothing.
+const USUAL_BYTES: usize = 1024;
 
 /// Longest text in a line; the rest is left out.
 const MAX_TEXT: usize = 512;
 
 /// Between the time and what is known of the request. Lines have the order and the names of events.
 const TEXT_HEAD: &[u8] = b"  INFO access: request ended";
-const JSON_HEAD: &[u8] = b"\",\"level\":\"INFO\",\"message\":\"request ended";
+const JSON_HEAD: &[u8] = b"\",\"level\":\"INFO\",\"message\":\"request ended\",\"target\":\"access\"";
 
 /// Where lines go, and whether there are any. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -43,12 +42,29 @@ struct Inner {
     sinks: Arc<Sinks>,
 }
 
-/// What is known of a request: names and values, in their final form.
+/// The line of one request while it is written: names and values, in their final form.
 #[derive(Debug)]
-pub struct Line {
+pub struct Line<'a> {
     is_json: bool,
-    text: SmallVec<[u8; USUAL_BYTES]>,
+    out: &'a mut Vec<u8>,
 }
+
+/// The name of a value, with what stands before and behind it in either form. Made by [`name!`](crate::telemetry::name).
+#[derive(Clone, Copy, Debug)]
+pub struct Name {
+    /// In a line of text.
+    pub text: &'static str,
+    /// In a JSON object.
+    pub json: &'static str,
+}
+
+/// A [`Name`] from a literal that needs no escapes.
+macro_rules! name {
+    ($name:literal) => {
+        $crate::telemetry::Name { text: concat!(" ", $name, "="), json: concat!(",\"", $name, "\":") }
+    };
+}
+pub(crate) use name;
 
 thread_local! {
     /// The line, and the datagram of it.
@@ -71,22 +87,19 @@ impl AccessLog {
         self.0.is_on.store(is_on, Ordering::Relaxed);
     }
 
-    /// A line of which nothing is known yet.
-    pub fn line(&self) -> Line {
-        Line { is_json: self.0.format == LogFormat::Json, text: SmallVec::new() }
-    }
-
-    /// Writes the line of a request that ends now.
-    pub fn write(&self, line: &Line) {
-        let Inner { sinks, .. } = &*self.0;
+    /// Writes the line of a request that ends now; `tell` tells what is known of it.
+    pub fn write(&self, tell: impl FnOnce(&mut Line<'_>)) {
+        let Inner { sinks, format, .. } = &*self.0;
         let at = clock::now();
         // A request that outlives its thread's own data has no line.
         let _ = BUFFERS.try_with(|buffers| {
             let (whole, datagram) = &mut *buffers.borrow_mut();
             whole.clear();
-            let time = line.begin(at, whole);
-            whole.extend_from_slice(&line.text);
-            whole.extend_from_slice(if line.is_json { b"}\n" } else { b"\n" });
+            whole.reserve(USUAL_BYTES);
+            let is_json = *format == LogFormat::Json;
+            let time = begin(is_json, at, whole);
+            tell(&mut Line { is_json, out: whole });
+            whole.extend_from_slice(if is_json { b"}\n" } else { b"\n" });
             for queue in sinks.console.iter().chain(&sinks.file) {
                 queue.push(&[whole], false);
             }
@@ -95,8 +108,7 @@ impl AccessLog {
             }
             datagram.clear();
             // The text of a datagram has the time in its head.
-            let message =
-                &whole[if line.is_json { 0 } else { time + TEXT_HEAD.len() - b"request ended".len() }..];
+            let message = &whole[if is_json { 0 } else { time + TEXT_HEAD.len() - b"request ended".len() }..];
             sinks.header.write(Severity::Informational, at, TARGET, message, datagram);
             let Some(length) = Server::framed(datagram) else { return };
             for (_, queue) in &sinks.servers {
@@ -106,121 +118,103 @@ impl AccessLog {
     }
 }
 
+/// Writes what stands before the names and values; returns the length of the time.
+fn begin(is_json: bool, at: Timestamp, out: &mut Vec<u8>) -> usize {
+    if is_json {
+        out.extend_from_slice(b"{\"timestamp\":\"");
+        stamp::write(at, out);
+        out.extend_from_slice(JSON_HEAD);
+        return 0;
+    }
+    stamp::write(at, out);
+    let time = out.len();
+    out.extend_from_slice(TEXT_HEAD);
+    time
+}
+
 // === impl Line ===
 
-impl Line {
-    /// Writes what stands before the names and values; returns the length of the time.
-    fn begin(&self, at: ollamaflow_protocol::time::Timestamp, out: &mut Vec<u8>) -> usize {
-        if self.is_json {
-            out.extend_from_slice(b"{\"timestamp\":\"");
-            stamp::write(at, out);
-            out.extend_from_slice(JSON_HEAD);
-            out.extend_from_slice(b"\",\"target\":\"access\"");
-            return 0;
-        }
-        stamp::write(at, out);
-        let time = out.len();
-        out.extend_from_slice(TEXT_HEAD);
-        time
-    }
-
-    fn name(&mut self, name: &'static str) {
-        if self.is_json {
-            self.text.extend_from_slice(b",\"");
-            self.text.extend_from_slice(name.as_bytes());
-            self.text.extend_from_slice(b"\":");
-        } else {
-            self.text.push(b' ');
-            self.text.extend_from_slice(name.as_bytes());
-            self.text.push(b'=');
-        }
+impl Line<'_> {
+    fn name(&mut self, name: Name) {
+        self.out.extend_from_slice(if self.is_json { name.json } else { name.text }.as_bytes());
     }
 
     /// A text that has only characters that need no care: of this node's own making, or checked by it.
-    pub fn word(&mut self, name: &'static str, value: &str) {
+    pub fn word(&mut self, name: Name, value: impl AsRef<[u8]>) {
         self.name(name);
         if self.is_json {
-            self.text.push(b'"');
+            self.out.push(b'"');
         }
-        self.text.extend_from_slice(value.as_bytes());
+        self.out.extend_from_slice(value.as_ref());
         if self.is_json {
-            self.text.push(b'"');
+            self.out.push(b'"');
         }
     }
 
     /// Whatever somebody else has written.
-    pub fn text(&mut self, name: &'static str, value: &str) {
-        let end = value.char_indices().map(|(at, _)| at).find(|at| *at >= MAX_TEXT).unwrap_or(value.len());
-        let value = &value[..end];
+    pub fn text(&mut self, name: Name, value: &str) {
+        let value = cut(value);
         // Those that are neither special in JSON nor end a value in a line of text.
         let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\' && byte != b'=';
         if !value.is_empty() && value.bytes().all(is_plain) {
             return self.word(name, value);
         }
         self.name(name);
-        self.text.push(b'"');
+        self.out.push(b'"');
         for char in value.chars() {
             match char {
-                '"' | '\\' => self.text.extend_from_slice(&[b'\\', char as u8]),
+                '"' | '\\' => self.out.extend_from_slice(&[b'\\', char as u8]),
                 // Line separators too, and whatever turns the direction of writing: a line stays what it seems to be.
                 _ if is_hidden(char) => self.unicode(char),
-                _ => self.text.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
+                _ => self.out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
             }
         }
-        self.text.push(b'"');
+        self.out.push(b'"');
     }
 
     fn unicode(&mut self, char: char) {
         for unit in char.encode_utf16(&mut [0; 2]) {
-            self.text.extend_from_slice(b"\\u");
+            self.out.extend_from_slice(b"\\u");
             for shift in [12, 8, 4, 0] {
-                self.text.push(b"0123456789abcdef"[usize::from(*unit >> shift & 0xf)]);
+                self.out.push(b"0123456789abcdef"[usize::from(*unit >> shift & 0xf)]);
             }
         }
     }
 
     /// A number.
-    pub fn number(&mut self, name: &'static str, value: u64) {
+    pub fn number(&mut self, name: Name, value: u64) {
         self.name(name);
-        self.text.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+        self.out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
     }
 
     /// A time in milliseconds, with microseconds behind the point.
-    pub fn millis(&mut self, name: &'static str, value: Duration) {
+    pub fn millis(&mut self, name: Name, value: Duration) {
         let micros = u64::try_from(value.as_micros()).unwrap_or(u64::MAX);
         self.number(name, micros / 1000);
         let rest = u16::try_from(micros % 1000).unwrap_or_default();
         let digit = |value: u16| b'0' + u8::try_from(value % 10).unwrap_or_default();
-        self.text.extend_from_slice(&[b'.', digit(rest / 100), digit(rest / 10), digit(rest)]);
+        self.out.extend_from_slice(&[b'.', digit(rest / 100), digit(rest / 10), digit(rest)]);
     }
 
     /// An address.
-    pub fn address(&mut self, name: &'static str, value: IpAddr) {
-        match value {
-            IpAddr::V4(address) => {
-                self.word(name, "");
-                if self.is_json {
-                    self.text.pop();
-                }
-                for (at, octet) in address.octets().into_iter().enumerate() {
-                    if at > 0 {
-                        self.text.push(b'.');
-                    }
-                    self.text.extend_from_slice(itoa::Buffer::new().format(octet).as_bytes());
-                }
-                if self.is_json {
-                    self.text.push(b'"');
-                }
+    pub fn address(&mut self, name: Name, value: IpAddr) {
+        let IpAddr::V4(address) = value else { return self.word(name, value.to_string()) };
+        self.name(name);
+        let quote: &[u8] = if self.is_json { b"\"" } else { b"" };
+        self.out.extend_from_slice(quote);
+        for (at, octet) in address.octets().into_iter().enumerate() {
+            if at > 0 {
+                self.out.push(b'.');
             }
-            IpAddr::V6(address) => self.word(name, &address.to_string()),
+            self.out.extend_from_slice(itoa::Buffer::new().format(octet).as_bytes());
         }
+        self.out.extend_from_slice(quote);
     }
 }
 
-impl fmt::Display for Line {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&String::from_utf8_lossy(&self.text))
-    }
+/// As much of a text as a line takes.
+pub fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_TEXT)]
 }
 
 /// Characters that are not seen as what they are.
@@ -231,36 +225,30 @@ fn is_hidden(char: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use ollamaflow_protocol::time::Timestamp;
     use serde_json::{Value, json};
 
     use super::*;
 
-    fn line(is_json: bool) -> Line {
-        let mut line = Line { is_json, text: SmallVec::new() };
-        line.word("method", "POST");
-        line.text("path", "/api/chat");
-        line.text("model", "two \"words\"\\\n\u{202e}\u{1f600}=");
-        line.text("empty", "");
-        line.number("status", 200);
-        line.millis("duration_ms", Duration::from_micros(12_034));
-        line.millis("queue_ms", Duration::ZERO);
-        line.address("client", "10.0.0.255".parse().unwrap());
-        line.address("other", "2001:db8::1".parse().unwrap());
-        line
-    }
-
-    fn whole(line: &Line) -> String {
+    fn whole(is_json: bool) -> String {
         let mut out = Vec::new();
-        line.begin(Timestamp::from_micros(1_759_944_278_120_000), &mut out);
-        out.extend_from_slice(&line.text);
+        begin(is_json, Timestamp::from_micros(1_759_944_278_120_000), &mut out);
+        let mut line = Line { is_json, out: &mut out };
+        line.word(name!("method"), "POST");
+        line.text(name!("path"), "/api/chat");
+        line.text(name!("model"), "two \"words\"\\\n\u{202e}\u{1f600}=");
+        line.text(name!("empty"), "");
+        line.number(name!("status"), 200);
+        line.millis(name!("duration_ms"), Duration::from_micros(12_034));
+        line.millis(name!("queue_ms"), Duration::ZERO);
+        line.address(name!("client"), "10.0.0.255".parse().unwrap());
+        line.address(name!("other"), "2001:db8::1".parse().unwrap());
         String::from_utf8(out).unwrap()
     }
 
     #[test]
     fn text_has_names_and_values_and_stays_one_line() {
         assert_eq!(
-            whole(&line(false)),
+            whole(false),
             "2025-10-08T17:24:38.120000Z  INFO access: request ended method=POST path=/api/chat \
              model=\"two \\\"words\\\"\\\\\\u000a\\u202e\u{1f600}=\" empty=\"\" status=200 duration_ms=12.034 queue_ms=0.000 \
              client=10.0.0.255 other=2001:db8::1"
@@ -269,7 +257,7 @@ mod tests {
 
     #[test]
     fn json_is_one_object_with_the_names_of_events() {
-        let parsed: Value = serde_json::from_str(&(whole(&line(true)) + "}")).unwrap();
+        let parsed: Value = serde_json::from_str(&(whole(true) + "}")).unwrap();
         assert_eq!(
             parsed,
             json!({
@@ -282,8 +270,8 @@ mod tests {
 
     #[test]
     fn long_texts_are_cut_between_characters() {
-        let mut line = Line { is_json: false, text: SmallVec::new() };
-        line.text("path", &"é".repeat(MAX_TEXT));
-        assert_eq!(line.to_string().chars().filter(|char| *char == 'é').count(), MAX_TEXT / 2);
+        assert_eq!(cut(&"é".repeat(MAX_TEXT)).chars().count(), MAX_TEXT / 2);
+        assert_eq!(cut(&("x".to_owned() + &"é".repeat(MAX_TEXT))).chars().count(), MAX_TEXT / 2);
+        assert_eq!(cut("short"), "short");
     }
 }

@@ -7,7 +7,7 @@
 use std::fmt;
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::{HeaderName, Method};
+use http::{HeaderName, HeaderValue, Method};
 
 /// Room for a usual head, so that writing it does not grow the buffer.
 const USUAL_HEAD_BYTES: usize = 512;
@@ -68,6 +68,18 @@ impl RequestHead {
         if value.iter().fold(false, |found, &byte| found | is_control(byte)) {
             return Err(InvalidHead::Value);
         }
+        self.line(name, value)
+    }
+
+    /// The same for a value that was received: it is known to have no control characters in it.
+    ///
+    /// # Errors
+    /// [`InvalidHead::Framing`]; nothing is written then.
+    pub fn received(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<&mut Self, InvalidHead> {
+        self.line(name, value.as_bytes())
+    }
+
+    fn line(&mut self, name: &HeaderName, value: &[u8]) -> Result<&mut Self, InvalidHead> {
         if name == CONTENT_LENGTH || name == TRANSFER_ENCODING {
             return Err(InvalidHead::Framing);
         }

@@ -19,6 +19,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Start the upstream and the proxies, measure them interleaved and print the tables.
     Run(Box<RunArgs>),
+    /// Measure beside nginx, haproxy and other gateways for language models, with lines logged about requests.
+    Peers(PeersArgs),
     /// Start a cluster of three and measure it: writes, elections, restarts, memory.
     Cluster(ClusterArgs),
     /// Give the same conversations to every balancing policy, and to nginx, before simulated engines.
@@ -64,15 +66,8 @@ pub(crate) struct RunArgs {
     /// Workers of each proxy; more than one needs more CPUs, see --proxy-cpus.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) workers: u16,
-    /// CPUs of the proxies, as taskset writes them.
-    #[arg(long, default_value = "0")]
-    pub(crate) proxy_cpus: String,
-    /// CPUs of the upstream and the load generator, as taskset writes them.
-    #[arg(long, default_value = "1")]
-    pub(crate) load_cpus: String,
-    /// Pin nothing.
-    #[arg(long)]
-    pub(crate) no_pin: bool,
+    #[command(flatten)]
+    pub(crate) pinning: Pinning,
     /// Repetitions.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) reps: Option<u32>,
@@ -100,6 +95,67 @@ pub(crate) struct RunArgs {
     /// Cross-check the load generator with wrk.
     #[arg(long)]
     pub(crate) wrk: bool,
+}
+
+/// What is measured beside the peers. The binary of `ours` is the one that `OLLAMAFLOW_BIN` names, or the one beside this.
+#[derive(Debug, Args)]
+pub(crate) struct PeersArgs {
+    /// Small amounts: shows in about a minute that everything works, measures nothing precisely.
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Also write docs/benchmarks/peers.{json,md}.
+    #[arg(long)]
+    pub(crate) save: bool,
+    /// Folder of the results of every run [default: `bench` in the target folder this binary was built in].
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+    /// Proxies to measure [default: all, with --quick all but litellm].
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) only: Vec<Target>,
+    /// Parts to run [default: all].
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) parts: Vec<Part>,
+    /// Folder of the programs smg, vllm-router and litellm [default: that which `OLLAMAFLOW_PEERS` names, or the PATH].
+    #[arg(long)]
+    pub(crate) programs: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) pinning: Pinning,
+    /// Repetitions.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) reps: Option<u32>,
+}
+
+/// A part of what is measured beside the peers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// Leaders of a cluster of three are killed.
+    Failover,
+    /// Small JSON requests in a closed loop.
+    Requests,
+    /// Paced streams.
+    Streams,
+    /// Many open streams without traffic.
+    Idle,
+    /// Clients that read nothing of a long fast stream.
+    Readers,
+    /// From the start of the process to the first answer.
+    Cold,
+    /// Small requests with other sinks, and without lines about them.
+    Logs,
+}
+
+/// Which CPUs who gets.
+#[derive(Debug, Args)]
+pub(crate) struct Pinning {
+    /// CPUs of the proxies, as taskset writes them.
+    #[arg(long, default_value = "0")]
+    pub(crate) proxy_cpus: String,
+    /// CPUs of the upstream and the load generator, as taskset writes them.
+    #[arg(long, default_value = "1")]
+    pub(crate) load_cpus: String,
+    /// Pin nothing.
+    #[arg(long)]
+    pub(crate) no_pin: bool,
 }
 
 /// What is measured of a cluster.

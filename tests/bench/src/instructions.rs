@@ -17,8 +17,8 @@ use crate::cli::InstructionArgs;
 use crate::load::request::Api;
 use crate::measure::instructions::{self, Whose};
 use crate::plan::COUNTING_CONCURRENCY;
-use crate::proxies::{Site, Target};
-use crate::run::start_upstream;
+use crate::proxies::{Logs, Site, Target};
+use crate::stage::start_upstream;
 use crate::suite::counting::{counted, small_requests};
 use crate::suite::progress;
 use crate::summary::as_f64;
@@ -117,6 +117,9 @@ async fn measure(args: &InstructionArgs) -> Result<u64, InstructionError> {
         max_connections: MAX_CONNECTIONS,
         cpus: None,
         ours: args.ours.canonicalize().map_err(|_| InstructionError::NoBinary(args.ours.clone()))?,
+        api: Api::Ollama,
+        logs: Logs::Plain,
+        programs: None,
     };
     let [few, many] = REQUESTS;
     let shorter = count(&site, few, None).await?;

@@ -8,6 +8,7 @@ pub(crate) mod decoder;
 pub(crate) mod faults;
 pub(crate) mod idle;
 pub(crate) mod request;
+pub(crate) mod slow;
 pub(crate) mod streams;
 pub(crate) mod wrk;
 

@@ -5,6 +5,9 @@
 //! [`measure`] (what it costs them) → [`samples`] → [`report`]. The [`upstream`] is a process of its own and knows only
 //! [`wire`].
 //!
+//! `peers`, which `scripts/bench-peers` runs, is the same with lines logged about requests, beside
+//! [other gateways for language models](peers), with scenarios of its own.
+//!
 //! `cluster`, which `scripts/bench-cluster` runs, is apart: it starts nodes with the harness of the suites, and measures
 //! [writes, elections, restarts and memory](cluster). `routing`, which `scripts/bench-routing` runs, compares
 //! [what the policies make of conversations with many models](routing). `translation`, which `scripts/bench-translation`
@@ -20,12 +23,14 @@ mod latency;
 mod load;
 mod measure;
 mod models;
+mod peers;
 mod plan;
 mod proxies;
 mod report;
 mod routing;
 mod run;
 mod samples;
+mod stage;
 mod suite;
 mod summary;
 #[cfg(test)]
@@ -57,6 +62,7 @@ fn start(command: Command) -> Result<(), Box<dyn Error>> {
     let local = tokio::task::LocalSet::new();
     match command {
         Command::Run(args) => local.block_on(&runtime, run::run(&args))?,
+        Command::Peers(args) => local.block_on(&runtime, peers::run(&args))?,
         Command::Cluster(args) => local.block_on(&runtime, cluster::run(args))?,
         Command::Routing(args) => local.block_on(&runtime, routing::run(args))?,
         Command::Models(args) => local.block_on(&runtime, models::run(args))?,

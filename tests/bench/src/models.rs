@@ -176,7 +176,7 @@ impl Site {
         let end = Instant::now() + Duration::from_secs(amounts.window_s);
         while Instant::now() < end {
             let asked = monotonic_ns();
-            let status = connection.exchange(&request).await?;
+            let (status, _) = connection.exchange(&request).await?;
             latency.record(monotonic_ns().saturating_sub(asked));
             count += 1;
             if status != expected {

@@ -1,16 +1,16 @@
 //! The result of a run: rows for the tables, verdicts on the targets, and everything raw, as JSON and as Markdown. In:
 //! samples and circumstances; out: data and text. Starts and measures nothing.
 
-mod markdown;
+pub(crate) mod markdown;
 mod rows;
-mod targets;
+pub(crate) mod targets;
 
 use crate::measure::machine::Machine;
 use crate::plan::Plan;
 use crate::proxies::Target;
 use crate::samples::Samples;
 
-pub(crate) use self::rows::Rows;
+pub(crate) use self::rows::{RequestRow, Rows};
 pub(crate) use self::targets::Verdict;
 
 /// Under which circumstances the figures came about.
@@ -50,6 +50,27 @@ pub(crate) struct Report {
     pub(crate) verdicts: Vec<Verdict>,
     pub(crate) rows: Rows,
     pub(crate) samples: Samples,
+}
+
+#[cfg(test)]
+impl Conditions {
+    /// Of a quick run, for tests.
+    pub(crate) fn example(command: &str, measured: Vec<Target>) -> Self {
+        Self {
+            command: command.to_owned(),
+            revision: None,
+            measured,
+            workers: 1,
+            proxy_cpus: Some("0".to_owned()),
+            load_cpus: Some("1".to_owned()),
+            load_before: "0.10 0.20 0.30".to_owned(),
+            load_after: "1.00 0.50 0.40".to_owned(),
+            steal_percent: 1.5,
+            took_s: 50,
+            quick: true,
+            plan: Plan::quick(),
+        }
+    }
 }
 
 // === impl Report ===

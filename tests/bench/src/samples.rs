@@ -82,6 +82,23 @@ pub(crate) struct IdleSample {
     pub(crate) cpu_ms_per_s: f64,
 }
 
+/// Clients that read nothing of a long fast stream.
+#[derive(Debug, Clone, serde::Serialize)]
+pub(crate) struct SlowSample {
+    pub(crate) rep: u32,
+    pub(crate) target: Target,
+    /// Streams that had begun.
+    pub(crate) readers: usize,
+    /// Resident memory before the first of them.
+    pub(crate) base_rss_kib: u64,
+    /// Growth per stream, when it grew no more.
+    pub(crate) rss_kib_per_reader: f64,
+    /// Streams that were read to their end after that.
+    pub(crate) read: usize,
+    /// Those of them that came whole.
+    pub(crate) whole: usize,
+}
+
 /// Misbehaving upstreams.
 #[derive(Debug, serde::Serialize)]
 pub(crate) struct FaultSample {
@@ -123,6 +140,48 @@ pub(crate) fn total(rates: &[(String, f64)]) -> f64 {
     rates.iter().map(|(_, rate)| rate).sum()
 }
 
+#[cfg(test)]
+impl RequestSample {
+    /// Of 32 clients, for tests.
+    pub(crate) fn example(rep: u32, target: Target, cpu_us: Option<f64>) -> Self {
+        Self {
+            rep,
+            target,
+            concurrency: 32,
+            completed: 10,
+            failed: 0,
+            requests_per_s: 100.0,
+            waited_share: 0.0,
+            cpu_us,
+            p50_us: 5.0,
+            p99_us: 9.0,
+        }
+    }
+}
+
+#[cfg(test)]
+impl StreamSample {
+    /// Of 10 streams, of which so many came whole, for tests.
+    pub(crate) fn example(target: Target, complete: u64) -> Self {
+        Self {
+            rep: 0,
+            target,
+            streams: 10,
+            complete,
+            chunks: 1_000,
+            elapsed_ms: 1.0,
+            waited_share: 0.0,
+            cpu_us: None,
+            delay_p50_us: 1.0,
+            delay_p99_us: 1.0,
+            delay_p999_us: 1.0,
+            delayed_share: 0.0,
+            first_byte_p50_us: 1.0,
+            first_byte_p99_us: 1.0,
+        }
+    }
+}
+
 // === impl Sample ===
 
 impl Sample for RequestSample {
@@ -144,6 +203,15 @@ impl Sample for StreamSample {
 }
 
 impl Sample for IdleSample {
+    fn rep(&self) -> u32 {
+        self.rep
+    }
+    fn target(&self) -> Target {
+        self.target
+    }
+}
+
+impl Sample for SlowSample {
     fn rep(&self) -> u32 {
         self.rep
     }

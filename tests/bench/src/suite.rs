@@ -5,6 +5,7 @@
 pub(crate) mod counting;
 mod idle;
 mod requests;
+pub(crate) mod slow;
 mod streaming;
 
 use std::io::Write as _;
@@ -20,11 +21,8 @@ use crate::proxies::{Site, Target};
 use crate::samples::{FaultSample, Samples};
 use crate::summary::as_f64;
 
-/// How long a proxy may take until it relays.
-const START: Duration = Duration::from_secs(20);
-
 /// What a run consists of.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Suite {
     pub(crate) plan: Plan,
     pub(crate) site: Site,
@@ -60,7 +58,7 @@ impl Suite {
         let mut samples = Samples::default();
         let mut proxies = Vec::new();
         for &target in &self.targets {
-            proxies.push(Running::start(target, &self.site, &[], START).await?);
+            proxies.push(Running::start(target, &self.site, &[], target.patience()).await?);
         }
         for rep in 0..self.plan.reps {
             progress(&format!("repetition {} of {}", rep + 1, self.plan.reps));
@@ -96,7 +94,7 @@ impl Suite {
     /// Faults of a freshly started `target`: with the pool that an earlier load has filled, each request of the stale
     /// race would find another connection that nobody is about to close.
     async fn fault_sample(&self, target: Target) -> Result<FaultSample, StartError> {
-        let proxy = Running::start(target, &self.site, &[], START).await?;
+        let proxy = Running::start(target, &self.site, &[], target.patience()).await?;
         let truncations = faults::truncations(proxy.addr(), self.api, self.plan.truncations).await;
         let stale = faults::stale_race(proxy.addr(), self.api, self.plan.stale_requests).await;
         proxy.stop().await;

@@ -22,6 +22,7 @@ mod failed_attempts;
 mod flushing;
 mod framing;
 mod load;
+mod memory;
 mod pin_scope;
 mod pins;
 mod reconfiguration;

@@ -9,7 +9,8 @@ use actix_web::rt::time::{Instant, Sleep, sleep_until};
 /// The longest silence. One timer per answer, moved only when it fires, so that a piece costs no timer work.
 pub(super) struct Idle {
     pub(super) limit: Duration,
-    last: Instant,
+    /// The last word, or the first wait.
+    last: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -17,18 +18,21 @@ pub(super) struct Idle {
 
 impl Idle {
     pub(super) fn new(limit: Duration) -> Self {
-        Self { limit, last: Instant::now(), timer: None }
+        Self { limit, last: None, timer: None }
     }
 
     /// The backend has said something.
     pub(super) fn heard(&mut self) {
-        self.last = Instant::now();
+        // Nobody has waited before there is a timer: the time counts from the first wait on.
+        if self.timer.is_some() {
+            self.last = Some(Instant::now());
+        }
     }
 
     /// Ready when it has been silent for too long.
     pub(super) fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            let deadline = self.last + self.limit;
+            let deadline = *self.last.get_or_insert_with(Instant::now) + self.limit;
             let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
             if timer.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;

@@ -14,6 +14,8 @@ use super::decoder::{DecodeError, Decoder, Progress};
 const STUCK: Duration = Duration::from_secs(30);
 /// Read buffer at the start; an answer of 1 KiB fits.
 const READ_BYTES: usize = 4 * 1024;
+/// What an answer with status 200 begins with.
+const OK_HEAD: &[u8; 12] = b"HTTP/1.1 200";
 
 /// A connection.
 #[derive(Debug)]
@@ -89,10 +91,25 @@ impl Client {
         }
     }
 
-    /// Sends a request and reads the whole answer without keeping its body: the status.
-    pub(crate) async fn exchange(&mut self, request: &[u8]) -> Result<u16, ClientError> {
+    /// Sends a request and reads the whole answer without keeping its body: the status, and how long the body is.
+    pub(crate) async fn exchange(&mut self, request: &[u8]) -> Result<(u16, usize), ClientError> {
         self.send(request).await?;
-        self.drain(&mut |_| {}).await
+        let mut length = 0;
+        let status = self.drain(&mut |bytes| length += bytes.len()).await?;
+        Ok((status, length))
+    }
+
+    /// Waits for the head of an answer without taking anything out of the socket; whether it has status 200.
+    pub(crate) async fn peek_ok(&self) -> Result<bool, ClientError> {
+        let mut start = [0; OK_HEAD.len()];
+        loop {
+            let seen = self.socket.peek(&mut start).await?;
+            if seen == 0 || seen == start.len() {
+                return Ok(seen == start.len() && start == *OK_HEAD);
+            }
+            // Some bytes of the line are there: peeking would not wait for the others.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     /// Like [`exchange`](Self::exchange), but bounded in time and with the body.

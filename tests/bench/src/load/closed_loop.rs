@@ -12,6 +12,7 @@ use super::Probe;
 use super::client::Client;
 use crate::clock::{CpuTime, monotonic_ns};
 use crate::latency::Latency;
+use crate::wire::script::ANSWER_LEAST_BYTES;
 
 /// Pause after a failure, so that a dead proxy does not turn the clients into a busy loop.
 const AFTER_FAILURE: Duration = Duration::from_millis(5);
@@ -24,9 +25,9 @@ const COUNT_LIMIT: Duration = Duration::from_secs(120);
 /// What a load did in its measured window.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    /// Requests answered with 200.
+    /// Requests answered with 200 and a whole body.
     pub(crate) completed: u64,
-    /// Requests that failed or got another status.
+    /// Requests that failed, or got another status or less than was answered.
     pub(crate) failed: u64,
     /// Length of the window.
     pub(crate) elapsed: Duration,
@@ -112,7 +113,7 @@ async fn run(shared: Rc<Shared>) {
         };
         let start_ns = monotonic_ns();
         match client.exchange(&shared.request).await {
-            Ok(200) => {
+            Ok((200, length)) if length >= ANSWER_LEAST_BYTES => {
                 shared.latency.borrow_mut().record(monotonic_ns() - start_ns);
                 shared.completed.set(shared.completed.get() + 1);
                 if client.keep_alive() {

@@ -25,7 +25,13 @@ pub(crate) fn chat(api: Api, script: Script, body_bytes: usize) -> Vec<u8> {
         Api::Openai => "/v1/chat/completions",
     };
     let streamed = !matches!(script, Script::Answer | Script::CloseAfter { .. });
-    let head = format!(r#"{{"model":"bench","stream":{streamed},"messages":[{{"role":"user","content":""#);
+    // Where a proxy may keep the header for itself, the prompt says it too.
+    let said = match api {
+        Api::Ollama => String::new(),
+        Api::Openai => format!("{} ", script.for_body()),
+    };
+    let head =
+        format!(r#"{{"model":"bench","stream":{streamed},"messages":[{{"role":"user","content":"{said}"#);
     let tail = r#""}]}"#;
     let prompt = "word ".repeat(body_bytes / 5 + 1);
     let room = body_bytes.saturating_sub(head.len() + tail.len());

@@ -19,6 +19,8 @@ use crate::wire::stamp;
 pub(crate) struct Shape {
     /// Streams at the same time, one connection each.
     pub(crate) streams: u32,
+    /// Chunks of each: one that ends properly but has lost some is not complete.
+    pub(crate) chunks: u32,
     /// Requests are spread over this time, so that they do not queue behind each other.
     pub(crate) spread: Duration,
     /// A run that takes longer is given up; what came until then counts.
@@ -30,7 +32,7 @@ pub(crate) struct Shape {
 pub(crate) struct Outcome {
     /// Chunks received.
     pub(crate) chunks: u64,
-    /// Streams that ended properly, with the last chunk.
+    /// Streams that ended properly, with all their chunks.
     pub(crate) complete: u64,
     /// From the first request to the last end.
     pub(crate) elapsed: Duration,
@@ -92,7 +94,7 @@ pub(crate) async fn run(addr: SocketAddr, request: &[u8], shape: Shape, cpu: Pro
     let mut streams = JoinSet::new();
     for (index, client) in (0..).zip(clients) {
         let wait = shape.spread * index / shape.streams.max(1);
-        streams.spawn_local(one(client, Rc::clone(&request), wait, Rc::clone(&tally)));
+        streams.spawn_local(one(client, Rc::clone(&request), shape.chunks, wait, Rc::clone(&tally)));
     }
     drop(tokio::time::timeout(shape.limit, async { while streams.join_next().await.is_some() {} }).await);
     let elapsed = start.elapsed();
@@ -108,25 +110,26 @@ pub(crate) async fn run(addr: SocketAddr, request: &[u8], shape: Shape, cpu: Pro
     }
 }
 
-async fn one(mut client: Client, request: Rc<[u8]>, wait: Duration, tally: Rc<RefCell<Tally>>) {
+async fn one(mut client: Client, request: Rc<[u8]>, chunks: u32, wait: Duration, tally: Rc<RefCell<Tally>>) {
     tokio::time::sleep(wait).await;
     let start_ns = monotonic_ns();
     if client.send(&request).await.is_err() {
         return;
     }
     let mut lines = Lines::default();
-    let mut first = true;
+    let (mut first, mut received) = (true, 0);
     let ending = read_to_end(&mut client, &mut lines, |sent_ns| {
         let now_ns = monotonic_ns();
         let mut tally = tally.borrow_mut();
         tally.chunks += 1;
+        received += 1;
         tally.delay.record(now_ns.saturating_sub(sent_ns));
         if std::mem::take(&mut first) {
             tally.first_byte.record(now_ns - start_ns);
         }
     })
     .await;
-    if ending == Ending::Complete {
+    if ending == Ending::Complete && received == chunks {
         tally.borrow_mut().complete += 1;
     }
 }

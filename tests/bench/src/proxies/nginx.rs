@@ -1,16 +1,21 @@
-//! nginx as a plain streaming reverse proxy: upstream keep-alive, no buffering of answers, no logs, no limits that a
+//! nginx as a plain streaming reverse proxy: upstream keep-alive, no buffering of answers, logs as asked for, no limits that a
 //! scenario could reach, and a first read large enough for a whole small request.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::Site;
+use super::{Logs, Site};
 
 /// The text of `nginx.conf`; temporary files go to `dir`.
 pub(super) fn config(site: &Site, port: u16, dir: &Path) -> String {
     let Site { upstream, workers, max_connections, .. } = site;
-    balanced(&format!("server {upstream};"), *workers, *max_connections, port, dir)
+    // As it comes: one write for each line. `buffer=` would gather them.
+    let log = match site.logs {
+        Logs::Plain | Logs::Off => "off".to_owned(),
+        Logs::On | Logs::OneSink => format!("{}/access.log combined", dir.display()),
+    };
+    balanced(&format!("server {upstream};"), *workers, *max_connections, port, dir, &log)
 }
 
 /// The text for several servers, of which that with the fewest connections is taken.
@@ -20,10 +25,10 @@ pub(crate) fn least_conn(servers: &[SocketAddr], port: u16, dir: &Path) -> Strin
         // Writing to a string cannot fail.
         let _ = write!(upstream, " server {server};");
     }
-    balanced(&upstream, 1, 4_096, port, dir)
+    balanced(&upstream, 1, 4_096, port, dir, "off")
 }
 
-fn balanced(servers: &str, workers: u16, max_connections: u64, port: u16, dir: &Path) -> String {
+fn balanced(servers: &str, workers: u16, max_connections: u64, port: u16, dir: &Path, log: &str) -> String {
     let dir = dir.display();
     format!(
         "daemon off;
@@ -32,7 +37,7 @@ pid {dir}/nginx.pid;
 error_log stderr crit;
 events {{ worker_connections {max_connections}; }}
 http {{
-  access_log off;
+  access_log {log};
   tcp_nodelay on;
   keepalive_timeout 1h;
   keepalive_requests 1000000000;

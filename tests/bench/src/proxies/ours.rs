@@ -3,7 +3,8 @@
 
 use serde_json::json;
 
-use super::Site;
+use super::{Logs, Site};
+use crate::load::request::Api;
 
 /// What the line on standard output begins with; the address follows.
 pub(super) const READY: &str = "listening on http://";
@@ -17,7 +18,11 @@ const UNLIMITED: u32 = 1_000_000_000;
 
 /// The text of the settings file.
 pub(super) fn config(site: &Site, port: u16) -> String {
-    json!({
+    let (format, health) = match site.api {
+        Api::Ollama => ("Ollama", "/"),
+        Api::Openai => ("OpenAI", "/health"),
+    };
+    let mut settings = json!({
         "Webserver": {
             "Hostname": "127.0.0.1",
             "Port": port,
@@ -30,15 +35,21 @@ pub(super) fn config(site: &Site, port: u16) -> String {
             "Identifier": "b",
             "Hostname": site.upstream.ip().to_string(),
             "Port": site.upstream.port(),
-            "HealthCheckUrl": "/",
+            "ApiFormat": format,
+            "HealthCheckUrl": health,
             "MaxParallelRequests": site.max_connections,
             "RateLimitRequestsThreshold": UNLIMITED,
             // The misbehaving upstream is to be asked again and again: an open circuit would answer for it.
             "CircuitBreakerErrorPercent": 0,
             "CircuitBreakerConnectFailures": 0,
         }],
-    })
-    .to_string()
+    });
+    match site.logs {
+        Logs::Plain | Logs::On => {}
+        Logs::OneSink => settings["Logging"] = json!({ "ConsoleLogging": false, "Servers": [] }),
+        Logs::Off => settings["Logging"] = json!({ "AccessLog": false }),
+    }
+    settings.to_string()
 }
 
 /// Whether the health report says that a backend is healthy.

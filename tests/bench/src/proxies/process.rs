@@ -17,11 +17,13 @@ use crate::load::client::{Client, ClientError};
 use crate::load::request::{self, Api, SHORT_BODY_BYTES};
 use crate::load::streams::{self, Ending, Lines};
 use crate::measure::process::ProcessTree;
-use crate::wire::script::Script;
+use crate::wire::script::{ANSWER_LEAST_BYTES, Script};
 
 /// How long a proxy may take to end after it was asked to.
 const STOP: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(20);
+/// The same where the time itself is measured.
+const FINE_POLL: Duration = Duration::from_millis(1);
 /// Bytes of a proxy's output shown when it does not start.
 const TAIL_BYTES: usize = 2_000;
 
@@ -30,6 +32,8 @@ const TAIL_BYTES: usize = 2_000;
 pub(crate) struct Running {
     target: Target,
     addr: SocketAddr,
+    /// From the start of the process to the first look at which it relayed.
+    ready_after: Duration,
     /// `None` for [`Target::Direct`].
     process: Option<ProxyProcess>,
 }
@@ -86,17 +90,53 @@ impl Running {
         let dir = TempDir::with_prefix("ollamaflow-bench-").map_err(fault)?;
         let addr = free_address().map_err(fault)?;
         let Some(launch) = target.prepare(site, addr.port(), dir.path()).map_err(fault)? else {
-            return Ok(Self { target, addr: site.upstream, process: None });
+            return Ok(Self { target, addr: site.upstream, ready_after: Duration::ZERO, process: None });
         };
+        let started = Instant::now();
         let child = spawn(&launch, site, wrapper, dir.path()).map_err(fault)?;
-        let mut running = Self { target, addr, process: Some(ProxyProcess { child, dir }) };
-        running.wait_until_ready(launch.announces, limit).await?;
+        let process = Some(ProxyProcess { child, dir });
+        let mut running = Self { target, addr, ready_after: Duration::ZERO, process };
+        running.wait_until_ready(launch.announces, site, limit).await?;
+        running.ready_after = started.elapsed();
         Ok(running)
+    }
+
+    /// Starts `target` and asks it for a small answer again and again: the time from the start of the process until the
+    /// answer is there. It is ended then.
+    pub(crate) async fn first_answer(
+        target: Target,
+        site: &Site,
+        limit: Duration,
+    ) -> Result<Duration, StartError> {
+        let fault = |source| StartError::Io { target: target.label(), source };
+        let dir = TempDir::with_prefix("ollamaflow-bench-").map_err(fault)?;
+        let addr = free_address().map_err(fault)?;
+        let launch = target.prepare(site, addr.port(), dir.path()).map_err(fault)?;
+        let launch = launch.ok_or_else(|| fault(io::ErrorKind::InvalidInput.into()))?;
+        let request = request::chat(site.api, Script::Answer, SHORT_BODY_BYTES);
+        let started = Instant::now();
+        let child = spawn(&launch, site, &[], dir.path()).map_err(fault)?;
+        let process = Some(ProxyProcess { child, dir });
+        let mut running = Self { target, addr, ready_after: Duration::ZERO, process };
+        while !answers(addr, &request).await {
+            if let Some(reason) = running.given_up(started, limit, "it gives no answer") {
+                return Err(reason);
+            }
+            tokio::time::sleep(FINE_POLL).await;
+        }
+        let took = started.elapsed();
+        running.stop().await;
+        Ok(took)
     }
 
     /// Which one it is.
     pub(crate) fn target(&self) -> Target {
         self.target
+    }
+
+    /// How long it took until it relayed, as exactly as it was looked for.
+    pub(crate) fn ready_after(&self) -> Duration {
+        self.ready_after
     }
 
     /// Where it listens.
@@ -125,24 +165,37 @@ impl Running {
         ended
     }
 
-    async fn wait_until_ready(&mut self, announces: Announces, limit: Duration) -> Result<(), StartError> {
+    async fn wait_until_ready(
+        &mut self,
+        announces: Announces,
+        site: &Site,
+        limit: Duration,
+    ) -> Result<(), StartError> {
         let start = Instant::now();
         loop {
-            let attempt = self.try_ready(announces).await;
+            let attempt = self.try_ready(announces, site.api).await;
             let Err(reason) = attempt else { return Ok(()) };
-            let ended =
-                self.process.as_mut().is_some_and(|process| !matches!(process.child.try_wait(), Ok(None)));
-            if ended || start.elapsed() > limit {
-                let reason = if ended { "it has ended".to_owned() } else { reason };
-                let output = self.process.as_ref().map(ProxyProcess::output_tail).unwrap_or_default();
-                return Err(StartError::NotReady { target: self.target.label(), reason, output });
+            if let Some(reason) = self.given_up(start, limit, &reason) {
+                return Err(reason);
             }
             tokio::time::sleep(POLL).await;
         }
     }
 
+    /// Why there is no use in waiting longer, if there is none.
+    fn given_up(&mut self, start: Instant, limit: Duration, reason: &str) -> Option<StartError> {
+        let ended =
+            self.process.as_mut().is_some_and(|process| !matches!(process.child.try_wait(), Ok(None)));
+        if !ended && start.elapsed() <= limit {
+            return None;
+        }
+        let reason = if ended { "it has ended" } else { reason }.to_owned();
+        let output = self.process.as_ref().map(ProxyProcess::output_tail).unwrap_or_default();
+        Some(StartError::NotReady { target: self.target.label(), reason, output })
+    }
+
     /// One attempt; the error tells what is missing.
-    async fn try_ready(&mut self, announces: Announces) -> Result<(), String> {
+    async fn try_ready(&mut self, announces: Announces, api: Api) -> Result<(), String> {
         if announces == Announces::AddressAndHealth {
             let output = self.process.as_ref().map(ProxyProcess::stdout).unwrap_or_default();
             self.addr = announced_address(&output).ok_or("it has not printed its address")?;
@@ -152,24 +205,36 @@ impl Running {
                 return Err(format!("its backend is not healthy: {}", String::from_utf8_lossy(&answer)));
             }
         }
-        relays(self.addr).await
+        relays(self.addr, api).await
     }
 }
 
 /// Whether a plain answer and a short stream come through whole.
-async fn relays(addr: SocketAddr) -> Result<(), String> {
+async fn relays(addr: SocketAddr, api: Api) -> Result<(), String> {
     let text = |error: ClientError| error.to_string();
-    let plain = request::chat(Api::Ollama, Script::Answer, SHORT_BODY_BYTES);
+    let plain = request::chat(api, Script::Answer, SHORT_BODY_BYTES);
     let answer = Client::connect(addr).await.map_err(text)?.fetch(&plain).await.map_err(text)?;
     if answer.status != 200 {
         return Err(format!("it answers {}: {}", answer.status, String::from_utf8_lossy(&answer.body)));
     }
+    if answer.body.len() < ANSWER_LEAST_BYTES {
+        return Err(format!("it answers with {} bytes, which is not all", answer.body.len()));
+    }
     let (mut client, mut chunks) = (Client::connect(addr).await.map_err(text)?, 0);
     let streamed = Script::Stream { chunks: 3, interval_us: 1_000 };
-    client.send(&request::chat(Api::Ollama, streamed, SHORT_BODY_BYTES)).await.map_err(text)?;
+    client.send(&request::chat(api, streamed, SHORT_BODY_BYTES)).await.map_err(text)?;
     match streams::read_to_end(&mut client, &mut Lines::default(), |_| chunks += 1).await {
         Ending::Complete if chunks == 3 => Ok(()),
         ending => Err(format!("a stream of 3 chunks arrives as {chunks} and ends with {ending:?}")),
+    }
+}
+
+/// Whether a small answer comes through whole.
+async fn answers(addr: SocketAddr, request: &[u8]) -> bool {
+    let Ok(mut client) = Client::connect(addr).await else { return false };
+    match client.fetch(request).await {
+        Ok(answer) => answer.status == 200 && answer.body.len() >= ANSWER_LEAST_BYTES,
+        Err(_) => false,
     }
 }
 
@@ -185,6 +250,7 @@ fn spawn(launch: &Launch, site: &Site, wrapper: &[String], dir: &Path) -> io::Re
         .args(rest)
         .arg(&launch.program)
         .args(&launch.args)
+        .envs(launch.env.iter().copied())
         .current_dir(dir)
         .stdin(Stdio::null())
         // Files and not pipes: whatever a proxy prints costs nobody time while it is measured.
@@ -194,7 +260,7 @@ fn spawn(launch: &Launch, site: &Site, wrapper: &[String], dir: &Path) -> io::Re
 }
 
 /// A port that was free a moment ago: nginx and haproxy cannot tell which one the system gave them.
-fn free_address() -> io::Result<SocketAddr> {
+pub(super) fn free_address() -> io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
 

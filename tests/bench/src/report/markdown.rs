@@ -1,7 +1,7 @@
 //! The report as Markdown: verdicts first, then the circumstances, then the tables. In: a report; out: text.
 
-mod format;
-mod tables;
+pub(crate) mod format;
+pub(crate) mod tables;
 
 use std::fmt::Write as _;
 
@@ -18,7 +18,7 @@ pub(super) fn render(report: &Report) -> String {
          the JSON file beside this one.\n"
             .to_owned(),
         verdicts(report),
-        conditions(report),
+        conditions(report, CAVEATS),
         tables::requests(report),
         tables::streams(report),
         tables::idle(report),
@@ -31,7 +31,8 @@ pub(super) fn render(report: &Report) -> String {
     sections.join("\n")
 }
 
-fn verdicts(report: &Report) -> String {
+/// Goals, and what came of them.
+pub(crate) fn verdicts(report: &Report) -> String {
     let mut table = Table::new(&["target", "goal", "measured", ""]);
     for verdict in &report.verdicts {
         let measured = verdict.measured.clone().unwrap_or_else(|| "–".to_owned());
@@ -49,7 +50,8 @@ fn verdicts(report: &Report) -> String {
     text
 }
 
-fn conditions(report: &Report) -> String {
+/// The circumstances, with `caveats` below them.
+pub(crate) fn conditions(report: &Report, caveats: &str) -> String {
     let (machine, conditions) = (&report.machine, &report.conditions);
     let virtual_machine = if machine.virtualised { ", virtual machine" } else { "" };
     let pinned = match (&conditions.proxy_cpus, &conditions.load_cpus) {
@@ -101,7 +103,7 @@ fn conditions(report: &Report) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "- {name}: {value}");
     }
-    text.push_str(CAVEATS);
+    text.push_str(caveats);
     text
 }
 
@@ -141,7 +143,8 @@ in step: each keeps a phase of its own.
 and let it find more work at each wake-up.
 ";
 
-fn notes(report: &Report) -> String {
+/// What could not be measured.
+pub(crate) fn notes(report: &Report) -> String {
     if report.samples.notes.is_empty() {
         return String::new();
     }
@@ -157,25 +160,11 @@ mod tests {
     use super::super::{Conditions, Report};
     use crate::load::faults::{StaleRace, Truncations};
     use crate::measure::machine::Machine;
-    use crate::plan::Plan;
     use crate::proxies::Target;
     use crate::samples::{FaultSample, Samples};
 
     fn report(samples: Samples) -> Report {
-        let conditions = Conditions {
-            command: "scripts/bench --quick".to_owned(),
-            revision: None,
-            measured: vec![Target::Direct, Target::Ours],
-            workers: 1,
-            proxy_cpus: Some("0".to_owned()),
-            load_cpus: Some("1".to_owned()),
-            load_before: "0.10 0.20 0.30".to_owned(),
-            load_after: "1.00 0.50 0.40".to_owned(),
-            steal_percent: 1.5,
-            took_s: 50,
-            quick: true,
-            plan: Plan::quick(),
-        };
+        let conditions = Conditions::example("scripts/bench --quick", vec![Target::Direct, Target::Ours]);
         Report::new(Machine::describe(), conditions, samples)
     }
 

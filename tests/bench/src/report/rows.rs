@@ -13,7 +13,7 @@ pub(crate) use self::requests::RequestRow;
 pub(crate) use self::streams::StreamRow;
 pub(crate) use self::wrk::WrkRow;
 use crate::proxies::Target;
-use crate::samples::{Sample, Samples};
+use crate::samples::{RequestSample, Sample, Samples};
 use crate::summary::{ByRep, Quartiles, reference};
 
 /// All rows.
@@ -43,6 +43,11 @@ fn reference_of<S: Sample>(samples: &[S], figures: impl Fn(Target) -> ByRep) -> 
 // === impl Rows ===
 
 impl Rows {
+    /// Of small requests alone.
+    pub(crate) fn of_requests(samples: &[RequestSample]) -> Vec<RequestRow> {
+        requests::rows(samples)
+    }
+
     /// Summarises `samples`.
     pub(crate) fn of(samples: &Samples) -> Self {
         Self {

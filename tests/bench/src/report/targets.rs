@@ -112,7 +112,8 @@ pub(super) fn judge(rows: &Rows, samples: &Samples) -> Vec<Verdict> {
     verdicts
 }
 
-fn at_most(goal: impl Into<String>, limit: f64, unit: &str, measured: Option<f64>) -> Verdict {
+/// A goal that is reached up to and at `limit`.
+pub(crate) fn at_most(goal: impl Into<String>, limit: f64, unit: &str, measured: Option<f64>) -> Verdict {
     Verdict {
         goal: goal.into(),
         target: format!("≤ {limit}{unit}"),
@@ -152,7 +153,8 @@ impl VerdictOutcome {
         }
     }
 
-    fn of(reached: Option<bool>) -> Self {
+    /// `None` is what was not measured.
+    pub(crate) fn of(reached: Option<bool>) -> Self {
         match reached {
             Some(true) => Self::Met,
             Some(false) => Self::Missed,

@@ -110,7 +110,7 @@ impl Suite {
                 let script = Script::Stream { chunks, interval_us: self.plan.interval_us };
                 let bytes = request::chat(self.api, script, SHORT_BODY_BYTES);
                 let limit = 5 * self.plan.stream_limit(chunks);
-                let shape = Shape { streams: COUNTING_STREAMS, spread: Duration::ZERO, limit };
+                let shape = Shape { streams: COUNTING_STREAMS, chunks, spread: Duration::ZERO, limit };
                 let outcome = streams::run(addr, &bytes, shape, &CpuTime::default).await;
                 all(u64::from(COUNTING_STREAMS), outcome.complete)
             }

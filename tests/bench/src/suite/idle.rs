@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{START, Suite};
+use super::Suite;
 use crate::load::idle;
 use crate::load::request;
 use crate::proxies::Target;
@@ -14,14 +14,14 @@ use crate::wire::script::Script;
 
 impl Suite {
     /// Opens the streams through a fresh `target` and looks at its process.
-    pub(super) async fn idle_sample(
+    pub(crate) async fn idle_sample(
         &self,
         rep: u32,
         target: Target,
         prompt_bytes: usize,
         samples: &mut Samples,
     ) -> Result<(), StartError> {
-        let proxy = Running::start(target, &self.site, &[], START).await?;
+        let proxy = Running::start(target, &self.site, &[], target.patience()).await?;
         let Some(tree) = proxy.tree() else {
             samples.notes.push(format!("idle streams: {} ended by itself", target.label()));
             return Ok(());

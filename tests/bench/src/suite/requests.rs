@@ -14,7 +14,7 @@ use crate::wire::script::Script;
 
 impl Suite {
     /// One window of one proxy.
-    pub(super) async fn request_sample(
+    pub(crate) async fn request_sample(
         &self,
         rep: u32,
         proxy: &Running,
@@ -41,7 +41,7 @@ impl Suite {
     }
 
     /// Our generator and wrk one after the other, for every proxy.
-    pub(super) async fn cross_check(&self, rep: u32, proxies: &[Running], samples: &mut Samples) {
+    pub(crate) async fn cross_check(&self, rep: u32, proxies: &[Running], samples: &mut Samples) {
         let scratch = match tempfile::tempdir() {
             Ok(scratch) => scratch,
             Err(error) => return samples.notes.push(format!("wrk: {error}")),

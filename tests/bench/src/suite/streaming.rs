@@ -19,13 +19,18 @@ const SPREAD: Duration = Duration::from_millis(200);
 
 impl Suite {
     /// All streams of one repetition through one proxy.
-    pub(super) async fn stream_sample(&self, rep: u32, proxy: &Running) -> StreamSample {
+    pub(crate) async fn stream_sample(&self, rep: u32, proxy: &Running) -> StreamSample {
         let tree = proxy.tree();
         let cpu = || tree.as_ref().map_or_else(CpuTime::default, ProcessTree::cpu_time);
         let plan = &self.plan;
         let script = Script::Stream { chunks: plan.chunks, interval_us: plan.interval_us };
         let bytes = request::chat(self.api, script, SHORT_BODY_BYTES);
-        let shape = Shape { streams: plan.streams, spread: SPREAD, limit: plan.stream_limit(plan.chunks) };
+        let shape = Shape {
+            streams: plan.streams,
+            chunks: plan.chunks,
+            spread: SPREAD,
+            limit: plan.stream_limit(plan.chunks),
+        };
         let outcome = streams::run(proxy.addr(), &bytes, shape, &cpu).await;
         let per_chunk_us = as_f64(outcome.cpu.ran_ns) / 1_000.0 / as_f64(outcome.chunks.max(1));
         StreamSample {

@@ -5,13 +5,16 @@ use crate::wire::stamp::{self, DIGITS, MARK};
 
 /// Bytes of the JSON document that answers a plain request, without its head.
 const DOCUMENT_BYTES: usize = 1024;
+/// Bytes of text in a chunk of a flood.
+const FLOOD_CHUNK_BYTES: usize = 900;
 
 /// Everything the upstream can say.
 #[derive(Debug)]
 pub(crate) struct Answers {
-    document: Vec<u8>,
+    documents: [Vec<u8>; 2],
     stream_heads: [&'static [u8]; 2],
     chunks: [Frame; 2],
+    flood_chunks: [Frame; 2],
     last_chunks: [Frame; 2],
 }
 
@@ -62,13 +65,28 @@ fn sized(status: &str, content_type: &str, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-fn chat_document() -> String {
-    let head =
-        r#"{"model":"bench","created_at":"2026-01-01T00:00:00Z","message":{"role":"assistant","content":""#;
-    let tail = r#""},"done":true,"done_reason":"stop","total_duration":1,"load_duration":1,"prompt_eval_count":1,"prompt_eval_duration":1,"eval_count":1,"eval_duration":1}"#;
-    let text = "word ".repeat(DOCUMENT_BYTES);
+fn ollama_document() -> String {
+    filled(
+        r#"{"model":"bench","created_at":"2026-01-01T00:00:00Z","message":{"role":"assistant","content":""#,
+        r#""},"done":true,"done_reason":"stop","total_duration":1,"load_duration":1,"prompt_eval_count":1,"prompt_eval_duration":1,"eval_count":1,"eval_duration":1}"#,
+    )
+}
+
+fn openai_document() -> String {
+    filled(
+        r#"{"id":"chatcmpl-1","object":"chat.completion","created":1,"model":"bench","choices":[{"index":0,"message":{"role":"assistant","content":""#,
+        r#""},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}"#,
+    )
+}
+
+/// [`DOCUMENT_BYTES`] of JSON with words between `head` and `tail`.
+fn filled(head: &str, tail: &str) -> String {
     let room = DOCUMENT_BYTES.saturating_sub(head.len() + tail.len());
-    format!("{head}{}{tail}", &text[..room])
+    format!("{head}{}{tail}", words(room))
+}
+
+fn words(bytes: usize) -> String {
+    "word ".chars().cycle().take(bytes).collect()
 }
 
 // === impl Answers ===
@@ -76,8 +94,10 @@ fn chat_document() -> String {
 impl Answers {
     /// Builds all answers.
     pub(crate) fn new() -> Self {
+        let json = |body: &str| sized("200 OK", "application/json; charset=utf-8", body);
+        let text = words(FLOOD_CHUNK_BYTES);
         Self {
-            document: sized("200 OK", "application/json; charset=utf-8", &chat_document()),
+            documents: [json(&ollama_document()), json(&openai_document())],
             stream_heads: [
                 b"HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n",
                 b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n",
@@ -90,6 +110,22 @@ impl Answers {
                 ),
                 Frame::new(
                     r#"data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"bench","choices":[{"index":0,"delta":{"content":"@ word"},"finish_reason":null}]}"#,
+                    "\n\n",
+                    "",
+                ),
+            ],
+            flood_chunks: [
+                Frame::new(
+                    &format!(
+                        r#"{{"model":"bench","created_at":"2026-01-01T00:00:00Z","message":{{"role":"assistant","content":"@ {text}"}},"done":false}}"#
+                    ),
+                    "\n",
+                    "",
+                ),
+                Frame::new(
+                    &format!(
+                        r#"data: {{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"bench","choices":[{{"index":0,"delta":{{"content":"@ {text}"}},"finish_reason":null}}]}}"#
+                    ),
                     "\n\n",
                     "",
                 ),
@@ -110,8 +146,13 @@ impl Answers {
     }
 
     /// Head and body of a plain answer.
-    pub(crate) fn document(&self) -> &[u8] {
-        &self.document
+    pub(crate) fn document(&self, framing: Framing) -> &[u8] {
+        &self.documents[framing as usize]
+    }
+
+    /// A large chunk that is not the last.
+    pub(crate) fn flood_chunk(&self, framing: Framing) -> &Frame {
+        &self.flood_chunks[framing as usize]
     }
 
     /// The head of a streamed answer.
@@ -164,11 +205,13 @@ mod tests {
     #[test]
     fn a_plain_answer_has_the_length_it_says() {
         let answers = Answers::new();
-        let text = String::from_utf8(answers.document().to_vec()).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(head.contains(&format!("content-length: {DOCUMENT_BYTES}")), "{head}");
-        assert_eq!(body.len(), DOCUMENT_BYTES);
-        assert!(serde_json::from_str::<serde_json::Value>(body).is_ok());
+        for framing in [Framing::Ndjson, Framing::Sse] {
+            let text = String::from_utf8(answers.document(framing).to_vec()).unwrap();
+            let (head, body) = text.split_once("\r\n\r\n").unwrap();
+            assert!(head.contains(&format!("content-length: {DOCUMENT_BYTES}")), "{head}");
+            assert_eq!(body.len(), DOCUMENT_BYTES);
+            assert!(serde_json::from_str::<serde_json::Value>(body).is_ok());
+        }
     }
 
     #[test]

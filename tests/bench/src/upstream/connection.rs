@@ -18,6 +18,8 @@ use crate::wire::script::{Cut, Script};
 
 /// Enough for a 1 KiB request in one read.
 const READ_BYTES: usize = 8 * 1024;
+/// Chunks in one write of a flood: 32 KiB.
+const FLOOD_WRITE_CHUNKS: u32 = 32;
 
 /// A connection and what it answers with.
 pub(crate) struct Connection {
@@ -50,6 +52,8 @@ impl Connection {
             let next = match wanted {
                 Wanted::Document(path) => self.write(&answer::document_for(&path)).await,
                 Wanted::HeadOnly => self.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await,
+                // Reading a request leaves none without a script.
+                Wanted::Unscripted(_) => return,
                 Wanted::Scripted(script, framing) => match self.play(script, framing).await {
                     Ok((kept, next)) => {
                         self = kept;
@@ -75,8 +79,16 @@ impl Connection {
                             return Ok(None);
                         }
                     }
-                    self.input.drain(..total);
-                    return Ok(Some(request.wanted));
+                    match request.wanted.with_body(&self.input[request.head_len..total]) {
+                        Ok(wanted) => {
+                            self.input.drain(..total);
+                            return Ok(Some(wanted));
+                        }
+                        Err(problem) => {
+                            self.writer.write_all(&answer::refusal(&problem.to_string())).await?;
+                            return Ok(None);
+                        }
+                    }
                 }
                 Ok(None) => {}
                 Err(problem) => {
@@ -98,7 +110,7 @@ impl Connection {
     async fn play(mut self, script: Script, framing: Framing) -> io::Result<(Self, Next)> {
         match script {
             Script::Answer => {
-                self.writer.write_all(self.answers.document()).await?;
+                self.writer.write_all(self.answers.document(framing)).await?;
                 Ok((self, Next::KeepAlive))
             }
             Script::Stream { chunks, interval_us } => self.stream(framing, chunks, interval_us).await,
@@ -107,6 +119,10 @@ impl Connection {
                 // Ends when the peer closes; a request in between would be a fault of the proxy.
                 let next = self.reader.read_buf(&mut self.input).await.map(|_| Next::Close)?;
                 Ok((self, next))
+            }
+            Script::Flood { chunks } => {
+                self.flood(framing, chunks).await?;
+                Ok((self, Next::KeepAlive))
             }
             Script::Truncate { after_chunks, cut } => {
                 self.begin_stream(framing, after_chunks).await?;
@@ -120,7 +136,7 @@ impl Connection {
                 Ok((self, Next::Close))
             }
             Script::CloseAfter { delay_us } => {
-                self.writer.write_all(self.answers.document()).await?;
+                self.writer.write_all(self.answers.document(framing)).await?;
                 // A thread's sleep, since the runtime's timers resolve 1 ms and this race is about fractions of it.
                 let delay = Duration::from_micros(u64::from(delay_us));
                 drop(tokio::task::spawn_blocking(move || std::thread::sleep(delay)).await);
@@ -135,6 +151,20 @@ impl Connection {
         for _ in 0..chunks {
             self.answers.chunk(framing).append(monotonic_ns(), &mut bytes);
         }
+        self.writer.write_all(&bytes).await
+    }
+
+    /// All chunks at once, in pieces of [`FLOOD_WRITE_CHUNKS`]; waits while the peer takes nothing.
+    async fn flood(&mut self, framing: Framing, chunks: u32) -> io::Result<()> {
+        let mut bytes = self.answers.stream_head(framing).to_vec();
+        for sent in 1..chunks {
+            self.answers.flood_chunk(framing).append(monotonic_ns(), &mut bytes);
+            if sent % FLOOD_WRITE_CHUNKS == 0 {
+                self.writer.write_all(&bytes).await?;
+                bytes.clear();
+            }
+        }
+        self.answers.last_chunk(framing).append(monotonic_ns(), &mut bytes);
         self.writer.write_all(&bytes).await
     }
 

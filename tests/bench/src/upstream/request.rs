@@ -27,6 +27,8 @@ pub(crate) enum Wanted {
     HeadOnly,
     /// Anything else: the scripted answer in this framing.
     Scripted(Script, Framing),
+    /// Anything else without a script in the head: as the body says.
+    Unscripted(Framing),
 }
 
 /// Why a request cannot be answered.
@@ -51,24 +53,40 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Request>, BadRequest> {
         return Ok(None);
     };
     let mut body_len = 0;
-    let mut script = Script::Answer;
+    let mut script = None;
     for header in &*request.headers {
         if header.name.eq_ignore_ascii_case("content-length") {
             body_len = text(header.value).parse().map_err(|_| BadRequest::NoLength)?;
         } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
             return Err(BadRequest::NoLength);
         } else if header.name.eq_ignore_ascii_case(script::HEADER) {
-            script = text(header.value).parse()?;
+            script = Some(text(header.value).parse()?);
         }
     }
     let path = request.path.unwrap_or("/");
     let wanted = match request.method {
         Some("GET") => Wanted::Document(path.to_owned()),
         Some("HEAD") => Wanted::HeadOnly,
-        _ if path.starts_with("/v1/") => Wanted::Scripted(script, Framing::Sse),
-        _ => Wanted::Scripted(script, Framing::Ndjson),
+        _ => {
+            let framing = if path.starts_with("/v1/") { Framing::Sse } else { Framing::Ndjson };
+            script.map_or(Wanted::Unscripted(framing), |script| Wanted::Scripted(script, framing))
+        }
     };
     Ok(Some(Request { head_len, body_len, wanted }))
+}
+
+// === impl Wanted ===
+
+impl Wanted {
+    /// The same, with the script of the body where the head had none; without either it is a plain answer.
+    pub(crate) fn with_body(self, body: &[u8]) -> Result<Self, BadRequest> {
+        match self {
+            Self::Unscripted(framing) => {
+                Ok(Self::Scripted(Script::in_body(body).unwrap_or(Ok(Script::Answer))?, framing))
+            }
+            scripted => Ok(scripted),
+        }
+    }
 }
 
 fn text(value: &[u8]) -> &str {
@@ -94,7 +112,12 @@ mod tests {
     fn the_openai_paths_stream_events() {
         let request =
             parse(b"POST /v1/chat/completions HTTP/1.1\r\ncontent-length: 0\r\n\r\n").unwrap().unwrap();
-        assert_eq!(request.wanted, Wanted::Scripted(Script::Answer, Framing::Sse));
+        assert_eq!(request.wanted, Wanted::Unscripted(Framing::Sse));
+        assert_eq!(request.wanted.with_body(b"{}"), Ok(Wanted::Scripted(Script::Answer, Framing::Sse)));
+        let unscripted = Wanted::Unscripted(Framing::Sse);
+        let asked = unscripted.with_body(br#"{"content":"x-bench idle; word"}"#);
+        assert_eq!(asked, Ok(Wanted::Scripted(Script::Idle, Framing::Sse)));
+        assert!(Wanted::Unscripted(Framing::Sse).with_body(br#"{"content":"x-bench dance;"}"#).is_err());
     }
 
     #[test]

@@ -7,12 +7,12 @@ use crate::summary::Quartiles;
 
 /// A Markdown table whose columns are as wide as their widest cell.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(crate) struct Table {
     rows: Vec<Vec<String>>,
 }
 
 /// Three significant digits at least, thousands separated: `0.25`, `7.31`, `41.2`, `15,402`.
-pub(super) fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     let size = value.abs();
     if size >= 999.5 {
         return thousands(value);
@@ -40,12 +40,12 @@ fn thousands(value: f64) -> String {
 }
 
 /// The median alone.
-pub(super) fn median(quartiles: Option<Quartiles>) -> String {
+pub(crate) fn median(quartiles: Option<Quartiles>) -> String {
     quartiles.map_or_else(|| "–".to_owned(), |quartiles| number(quartiles.median))
 }
 
 /// Median and quartiles: `1.21 [1.10–1.36]`.
-pub(super) fn spread(quartiles: Option<Quartiles>) -> String {
+pub(crate) fn spread(quartiles: Option<Quartiles>) -> String {
     quartiles.map_or_else(
         || "–".to_owned(),
         |Quartiles { q1, median, q3, .. }| format!("{} [{}–{}]", number(median), number(q1), number(q3)),
@@ -53,12 +53,12 @@ pub(super) fn spread(quartiles: Option<Quartiles>) -> String {
 }
 
 /// Rates by name: `writev 1.00, readv 0.98`.
-pub(super) fn rates(rates: &[(String, f64)]) -> String {
+pub(crate) fn rates(rates: &[(String, f64)]) -> String {
     rates.iter().map(|(name, rate)| format!("{name} {}", number(*rate))).collect::<Vec<_>>().join(", ")
 }
 
 /// Names of targets in one line.
-pub(super) fn labels(targets: &[Target]) -> String {
+pub(crate) fn labels(targets: &[Target]) -> String {
     targets.iter().map(|target| target.label()).collect::<Vec<_>>().join(", ")
 }
 
@@ -66,12 +66,12 @@ pub(super) fn labels(targets: &[Target]) -> String {
 
 impl Table {
     /// With these column heads.
-    pub(super) fn new(heads: &[&str]) -> Self {
+    pub(crate) fn new(heads: &[&str]) -> Self {
         Self { rows: vec![heads.iter().map(|&head| head.to_owned()).collect()] }
     }
 
     /// Adds a row of as many cells as there are heads.
-    pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
+    pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
         self.rows.push(cells.into());
     }
 }

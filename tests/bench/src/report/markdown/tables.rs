@@ -9,12 +9,12 @@ use crate::report::Report;
 use crate::samples::total;
 
 /// A section unless `is_empty`.
-fn section(title: &str, is_empty: bool, body: impl FnOnce() -> String) -> String {
+pub(crate) fn section(title: &str, is_empty: bool, body: impl FnOnce() -> String) -> String {
     if is_empty { String::new() } else { format!("## {title}\n\n{}", body()) }
 }
 
 /// Small requests.
-pub(super) fn requests(report: &Report) -> String {
+pub(crate) fn requests(report: &Report) -> String {
     section("Small requests", report.rows.requests.is_empty(), || {
         let mut table = Table::new(&[
             "clients",
@@ -47,7 +47,7 @@ pub(super) fn requests(report: &Report) -> String {
 }
 
 /// Streams.
-pub(super) fn streams(report: &Report) -> String {
+pub(crate) fn streams(report: &Report) -> String {
     section("Streams", report.rows.streams.is_empty(), || {
         let mut cost =
             Table::new(&["proxy", "CPU µs/chunk", "CPU ratio", "first byte p50 µs", "p99 µs", "not whole"]);
@@ -94,7 +94,7 @@ pub(super) fn streams(report: &Report) -> String {
 }
 
 /// Idle streams.
-pub(super) fn idle(report: &Report) -> String {
+pub(crate) fn idle(report: &Report) -> String {
     section("Idle streams", report.rows.idle.is_empty(), || {
         let mut table = Table::new(&[
             "prompt bytes",
@@ -124,7 +124,7 @@ pub(super) fn idle(report: &Report) -> String {
 }
 
 /// Misbehaving upstreams.
-pub(super) fn faults(report: &Report) -> String {
+pub(crate) fn faults(report: &Report) -> String {
     section("Misbehaving upstreams", report.samples.faults.is_empty(), || {
         let mut table = Table::new(&[
             "proxy",
@@ -156,7 +156,7 @@ pub(super) fn faults(report: &Report) -> String {
 }
 
 /// System calls and instructions.
-pub(super) fn counts(report: &Report) -> String {
+pub(crate) fn counts(report: &Report) -> String {
     let samples = &report.samples;
     let is_empty = samples.syscalls.is_empty() && samples.instructions.is_empty();
     section("Deterministic costs", is_empty, || {
@@ -194,7 +194,7 @@ pub(super) fn counts(report: &Report) -> String {
 }
 
 /// The cross-check with wrk.
-pub(super) fn wrk(report: &Report) -> String {
+pub(crate) fn wrk(report: &Report) -> String {
     section("Cross-check with wrk", report.rows.wrk.is_empty(), || {
         let mut table = Table::new(&[
             "proxy",

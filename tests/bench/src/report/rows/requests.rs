@@ -49,18 +49,7 @@ mod tests {
     use super::*;
 
     fn sample(rep: u32, target: Target, cpu_us: Option<f64>) -> RequestSample {
-        RequestSample {
-            rep,
-            target,
-            concurrency: 32,
-            completed: 10,
-            failed: 1,
-            requests_per_s: 100.0,
-            waited_share: 0.0,
-            cpu_us,
-            p50_us: 5.0,
-            p99_us: 9.0,
-        }
+        RequestSample { failed: 1, ..RequestSample::example(rep, target, cpu_us) }
     }
 
     #[test]

@@ -67,22 +67,7 @@ mod tests {
     use super::*;
 
     fn sample(target: Target, delay_p50_us: f64) -> StreamSample {
-        StreamSample {
-            rep: 0,
-            target,
-            streams: 10,
-            complete: 9,
-            chunks: 1_000,
-            elapsed_ms: 1.0,
-            waited_share: 0.0,
-            cpu_us: None,
-            delay_p50_us,
-            delay_p99_us: 1.0,
-            delay_p999_us: 1.0,
-            delayed_share: 0.0,
-            first_byte_p50_us: 1.0,
-            first_byte_p99_us: 1.0,
-        }
+        StreamSample { delay_p50_us, ..StreamSample::example(target, 9) }
     }
 
     #[test]
