@@ -13,7 +13,9 @@ const REMEDY: &str = "run scripts/postman, and commit what it writes";
 
 fn committed(name: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/api");
-    fs::read_to_string(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}; {REMEDY}"))
+    let text = fs::read_to_string(folder.join(name));
+    assert!(text.is_ok(), "{name}: {text:?}; {REMEDY}");
+    text.unwrap()
 }
 
 #[test]
