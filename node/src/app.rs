@@ -23,6 +23,7 @@ pub use self::node::Node;
 use self::servers::{Listening, Sockets};
 use self::stop::{StopSignals, Stopping, Stops};
 use crate::actors::{Actors, ProbeSettings};
+pub use crate::admin::document as openapi;
 use crate::admin::{AdminState, Authority, Readiness};
 use crate::catalog::CatalogPublisher;
 use crate::cluster::Remains;

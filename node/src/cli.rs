@@ -18,6 +18,7 @@ mod files;
 pub mod healthcheck;
 pub mod models;
 pub mod objects;
+pub mod openapi;
 mod path;
 pub mod remote;
 pub mod screen;

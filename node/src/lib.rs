@@ -55,6 +55,8 @@ pub mod clock;
 #[doc(hidden)]
 pub mod cluster;
 #[doc(hidden)]
+pub mod description;
+#[doc(hidden)]
 pub mod gateway;
 #[doc(hidden)]
 pub mod keys;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use ollamaflow::app;
 use ollamaflow::cli::{
-    self, Command, Screen, Verdict, apply, client, cluster, completions, config, healthcheck,
+    self, Command, Screen, Verdict, apply, client, cluster, completions, config, healthcheck, openapi,
 };
 use ollamaflow::settings::{self, FirstRun, Sources};
 
@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         Ok(Command::Healthcheck { sources, format }) => {
             exit_code(healthcheck::run(sources, format, &mut out, &mut err))
         }
+        Ok(Command::OpenApi) => exit_code(openapi::run(&mut out)),
         Ok(Command::Completions(shell)) => exit_code(completions::run(shell, &mut out)),
         Err(e) => cli::report_usage(&e),
     }

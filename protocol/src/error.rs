@@ -11,9 +11,12 @@ use std::fmt;
 
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
+use utoipa::openapi::schema::{ObjectBuilder, Ref, SchemaType, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 /// What went wrong, in the words of the API (`Error` in the body).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
 pub enum ErrorKind {
     /// Credentials are missing or wrong.
     AuthenticationFailed,
@@ -131,6 +134,34 @@ impl Serialize for ApiError {
             None => body.skip_field("Description")?,
         }
         body.end()
+    }
+}
+
+impl PartialSchema for ApiError {
+    fn schema() -> RefOr<Schema> {
+        let text = |about: &str| {
+            ObjectBuilder::new().schema_type(SchemaType::new(Type::String)).description(Some(about))
+        };
+        let status = ObjectBuilder::new()
+            .schema_type(SchemaType::new(Type::Integer))
+            .description(Some("The status that belongs to the kind of error"));
+        let error = ObjectBuilder::new()
+            .schema_type(SchemaType::new(Type::Object))
+            .description(Some("An error of the admin API"))
+            .property("Error", Ref::from_schema_name(ErrorKind::name()))
+            .property("Message", text("One sentence that tells the reader what to do"))
+            .property("StatusCode", status)
+            .property("Description", text("Further detail"))
+            .required("Error")
+            .required("Message")
+            .required("StatusCode");
+        Schema::from(error).into()
+    }
+}
+
+impl ToSchema for ApiError {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((ErrorKind::name().into(), ErrorKind::schema()));
     }
 }
 

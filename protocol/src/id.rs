@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
+use utoipa::ToSchema;
 
 /// Longest accepted id, in bytes: keeps ids usable as path segment, header value and log field.
 pub const MAX_ID_LENGTH: usize = 128;
@@ -17,23 +18,28 @@ pub const MAX_ID_LENGTH: usize = 128;
 const RESERVED_ID: &str = "health";
 
 /// Identifier of a backend: 1 to 128 characters of `A-Z a-z 0-9 . _ ~ -`, never `health`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
+#[schema(value_type = String, min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._~-]+$")]
 pub struct BackendId(Arc<str>);
 
 /// Identifier of a frontend: 1 to 128 characters of `A-Z a-z 0-9 . _ ~ -`, never `health`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
+#[schema(value_type = String, min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._~-]+$")]
 pub struct FrontendId(Arc<str>);
 
 /// Name of a cluster, fixed at its birth; the same rules.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
+#[schema(value_type = String, min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._~-]+$")]
 pub struct ClusterId(Arc<str>);
 
 /// Name of an admin token; the same rules. It stands for the token in the history, so it is no secret.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
+#[schema(value_type = String, min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._~-]+$")]
 pub struct TokenName(Arc<str>);
 
 /// Identifier of a virtual key; the same rules. It stands for the key wherever that is told of, so it is no secret.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
+#[schema(value_type = String, min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._~-]+$")]
 pub struct KeyId(Arc<str>);
 
 /// Why a text is not an identifier.

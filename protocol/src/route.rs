@@ -63,6 +63,38 @@ pub enum Operation {
     OpenAiOther,
 }
 
+/// The routes of clients that are documented: method, path with its parameters in braces, operation. A parameter at the
+/// end may hold slashes where [`classify`] says so.
+pub const DOCUMENTED: [(&str, &str, Operation); 27] = [
+    ("POST", "/api/generate", Operation::OllamaGenerate),
+    ("POST", "/api/chat", Operation::OllamaChat),
+    ("POST", "/api/chat/generate", Operation::OllamaChat),
+    ("POST", "/api/embed", Operation::OllamaEmbed),
+    ("POST", "/api/embeddings", Operation::OllamaEmbeddings),
+    ("GET", "/api/tags", Operation::OllamaTags),
+    ("GET", "/api/ps", Operation::OllamaPs),
+    ("POST", "/api/show", Operation::OllamaShow),
+    ("POST", "/api/pull", Operation::OllamaPull),
+    ("POST", "/api/push", Operation::OllamaPush),
+    ("POST", "/api/create", Operation::OllamaCreate),
+    ("POST", "/api/copy", Operation::OllamaCopy),
+    ("DELETE", "/api/delete", Operation::OllamaDelete),
+    ("HEAD", "/api/blobs/{digest}", Operation::OllamaBlob),
+    ("POST", "/api/blobs/{digest}", Operation::OllamaBlob),
+    ("GET", "/api/version", Operation::OllamaVersion),
+    ("POST", "/api/{path}", Operation::OllamaOther),
+    ("POST", "/v1/chat/completions", Operation::OpenAiChat),
+    ("POST", "/v1/completions", Operation::OpenAiCompletion),
+    ("POST", "/v1/embeddings", Operation::OpenAiEmbeddings),
+    ("GET", "/v1/models", Operation::OpenAiModels),
+    ("GET", "/v1/models/{model}", Operation::OpenAiModel),
+    ("POST", "/v1/responses", Operation::OpenAiResponses),
+    ("POST", "/v1/messages", Operation::AnthropicMessages),
+    ("POST", "/v1/messages/count_tokens", Operation::AnthropicCountTokens),
+    ("POST", "/v1/audio/transcriptions", Operation::OpenAiTranscription),
+    ("POST", "/v1/{path}", Operation::OpenAiOther),
+];
+
 /// Which permission and which pinned properties apply to an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -483,9 +515,25 @@ mod tests {
             ("GET", "/api", Route::NotFound),
             ("GET", "/v1", Route::NotFound),
             ("GET", "/metrics", Route::NotFound),
+            ("GET", "/openapi.json", Route::NotFound),
+            ("GET", "/explorer", Route::NotFound),
         ];
         for (method, path, route) in table {
             assert_eq!(classify(method, path), route, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn what_is_documented_is_routed_and_every_operation_is_documented() {
+        for (method, path, operation) in DOCUMENTED {
+            let path = path.replace('{', "").replace('}', "");
+            assert_eq!(classify(method, &path), Route::Proxy(operation), "{method} {path}");
+        }
+        // The variants are numbered in their order, and the last one is this.
+        let last = Operation::OpenAiOther as usize;
+        for number in 0..=last {
+            let is_it = |(_, _, operation): &(&str, &str, Operation)| *operation as usize == number;
+            assert!(DOCUMENTED.iter().any(is_it), "operation {number} is not documented");
         }
     }
 

@@ -10,13 +10,16 @@ use jiff::civil::DateTime;
 use jiff::tz::Offset;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
+use utoipa::ToSchema;
 
 /// A point in time, UTC, with microsecond resolution, within the years 1 to 9999.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
+#[schema(value_type = String, format = DateTime, examples("2026-11-28T17:24:38.120000Z"))]
 pub struct Timestamp(i64);
 
 /// A signed duration with microsecond resolution; text form `[-][d.]hh:mm:ss[.fffffff]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, ToSchema)]
+#[schema(value_type = String, examples("1.02:03:04.5000000"))]
 pub struct Timespan(i64);
 
 /// The text is not a date and time.

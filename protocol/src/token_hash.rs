@@ -5,10 +5,12 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
+use utoipa::ToSchema;
 
 /// SHA-256 of an admin token or of a virtual key; 64 hexadecimal digits in the log. `Debug` does not show it: a short token could be
 /// guessed from it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ToSchema)]
+#[schema(value_type = String, pattern = "^[0-9A-Fa-f]{64}$", description = "SHA-256 in hexadecimal digits")]
 pub struct TokenHash([u8; 32]);
 
 /// The text is not a SHA-256.

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
+use utoipa::ToSchema;
 
 use crate::time::Timestamp;
 
@@ -13,7 +14,8 @@ use crate::time::Timestamp;
 pub const OTHER: &str = "other";
 
 /// A day, in UTC: days since 1970-01-01. As text `2026-01-31`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
+#[schema(value_type = String, format = Date, examples("2026-01-31"))]
 pub struct Day(i32);
 
 /// The text is no day.
@@ -22,7 +24,7 @@ pub struct Day(i32);
 pub struct DayError(String);
 
 /// What was used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct Counts {
     /// Requests that were let in, however they ended.
@@ -36,14 +38,14 @@ pub struct Counts {
 }
 
 /// What one key has used of one model on one day.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct UsageRow {
     /// The day.
     pub day: Day,
     /// The identifier of the key, which may be gone.
     pub key: String,
-    /// The model, as clients named it, in its canonical spelling without `:latest`; or [`OTHER`].
+    /// The model, as clients named it, in its canonical spelling without `:latest`; or `other`.
     pub model: String,
     /// How much.
     #[serde(flatten)]

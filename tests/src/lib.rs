@@ -5,6 +5,7 @@
 //! * [`cluster`]: several nodes that form a cluster, and a network between them that can be cut;
 //! * [`client`]: an HTTP/1.1 client which shows exactly what came over the wire, and how it ended;
 //! * [`wait`]: waiting for a condition, never for luck;
+//! * [`postman`]: a Postman collection out of an `OpenAPI` document, as `scripts/postman` writes it;
 //! * [`soak`]: a great many requests under every kind of fault, each counted at both ends.
 //!
 //! Nothing here knows the product's code: suites see it as its users do, over sockets, files and signals.
@@ -13,6 +14,7 @@ pub mod client;
 pub mod cluster;
 pub mod node;
 pub mod objects;
+pub mod postman;
 pub mod setup;
 pub mod simulated;
 pub mod soak;

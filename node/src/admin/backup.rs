@@ -10,6 +10,7 @@ use ollamaflow_protocol::object::{Backend, Exposed, Frontend, JsonPath, Key, Obj
 use ollamaflow_protocol::time::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::auth::Caller;
 use super::catalog::{self, Objects};
@@ -17,22 +18,28 @@ use super::failure::Failure;
 use super::write::Writing;
 use super::{AdminState, answer, body, query};
 use crate::clock::now;
+use crate::description::{Api, Entry, Method};
 
 /// The format that is written, and the newest that is read.
 const FORMAT: u64 = 1;
 
 /// A backup; the objects either redacted or in their stored form.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
+#[schema(as = Backup, bound = "")]
 struct Backup<'a, F: Serialize, B: Serialize> {
     format: u64,
+    #[schema(value_type = Option<ClusterId>)]
     cluster_id: Option<&'a ClusterId>,
     revision: u64,
     created_utc: Timestamp,
     has_secrets: bool,
+    #[schema(value_type = Vec<Frontend>)]
     frontends: Vec<F>,
+    #[schema(value_type = Vec<Backend>)]
     backends: Vec<B>,
     /// With the hashes of their secrets, which are in no backup.
+    #[schema(value_type = Vec<Key>)]
     keys: Vec<&'a Key>,
 }
 
@@ -111,6 +118,27 @@ fn check_format(document: &Value) -> Result<(), Failure> {
             Err(ObjectError::new(place, why).into())
         }
     }
+}
+
+/// Describes the operations here.
+pub(super) fn describe(api: &mut Api) {
+    type Shown<'a> = Backup<'a, &'a Frontend, &'a Backend>;
+    api.add(
+        Entry::admin(Method::Get, "/cluster/backup", "takeBackup", "Take a backup")
+            .tag("Cluster")
+            .says("All frontends and backends, as a file. Tokens and nodes are not in it.")
+            .reads()
+            .query::<bool>("secrets", "With secrets in clear text")
+            .answers::<Shown<'_>>(200, "The backup"),
+    );
+    api.add(
+        Entry::admin(Method::Post, "/cluster/restore", "restoreBackup", "Restore a backup")
+            .tag("Cluster")
+            .says("Its frontends and backends and no others. Secrets that are not in it stay as they are stored.")
+            .writes()
+            .takes_strictly::<Shown<'_>>(serde_json::json!({ "Format": FORMAT, "Frontends": [], "Backends": [] }))
+            .answers::<catalog::Shown<'_>>(200, "The catalog now"),
+    );
 }
 
 #[cfg(test)]

@@ -8,21 +8,28 @@ use ollamaflow_protocol::object::{Backend, Frontend, Key};
 use serde::Serialize;
 
 pub(super) use self::document::Objects;
+use utoipa::ToSchema;
+
 use super::conditions::Conditions;
 use super::failure::Failure;
 use super::write::Writing;
 use super::{AdminState, answer, body, query};
 use crate::actors::check_tls;
+use crate::description::{Api, Entry, Method};
 
 /// The catalog as answers show it, secrets redacted. The objects are in the order of their names, so that two
 /// catalogs can be compared line by line.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
-struct Shown<'a> {
+#[schema(as = Catalog)]
+pub(super) struct Shown<'a> {
     /// The revision at which an object was last changed.
     revision: u64,
+    #[schema(value_type = Vec<Frontend>)]
     frontends: Vec<&'a Frontend>,
+    #[schema(value_type = Vec<Backend>)]
     backends: Vec<&'a Backend>,
+    #[schema(value_type = Vec<Key>)]
     keys: Vec<&'a Key>,
 }
 
@@ -84,4 +91,25 @@ fn shown(state: &ClusterState) -> Result<HttpResponse, Failure> {
         keys: catalog.keys.values().map(AsRef::as_ref).collect(),
     };
     Ok(answer::tagged(answer::ok(&shown)?, state.catalog_revision()))
+}
+
+/// Describes the operations here.
+pub(super) fn describe(api: &mut Api) {
+    let entry = |method, id, summary| Entry::admin(method, "/catalog", id, summary).tag("Catalog");
+    api.add(
+        entry(Method::Get, "getCatalog", "Show all frontends and backends")
+            .says("In the order of their names. Secrets are shown as `********`.")
+            .reads_tagged()
+            .answers::<Shown<'_>>(200, "All of them"),
+    );
+    api.add(
+        entry(Method::Put, "replaceCatalog", "Replace all frontends and backends")
+            .says("All at once or not at all. A secret that is sent as `********` stays as it is stored.")
+            .writes()
+            .takes_strictly::<Shown<'_>>(serde_json::json!({
+                "Frontends": [{ "Identifier": "frontend1", "Backends": ["backend1"] }],
+                "Backends": [{ "Identifier": "backend1", "Hostname": "localhost", "Port": 11434 }]
+            }))
+            .answers::<Shown<'_>>(200, "As it is now"),
+    );
 }

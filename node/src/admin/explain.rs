@@ -12,18 +12,22 @@ use ollamaflow_protocol::models::alias::Renaming;
 use ollamaflow_protocol::route::{Operation, Route, classify};
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::failure::Failure;
 use super::{AdminState, answer, body, query};
 use crate::actors::{CandidateReport, Explanation, FrontendView, Query};
+use crate::description::client::AnyJson;
+use crate::description::{Api, Entry, Method};
 use crate::gateway::{self, ManageOutlook, Outlook, Preview};
 
 /// Largest request that is explained: what the gateway looks at is found in the first part of a longer one.
 const REQUEST_BYTES: usize = 8 * 1024 * 1024;
 
 /// The answer.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
+#[schema(as = Explanation)]
 struct Explained {
     frontend: FrontendId,
     operation: String,
@@ -40,8 +44,9 @@ struct Explained {
 }
 
 /// One backend of the frontend.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
+#[schema(as = ExplainedBackend)]
 struct Member {
     backend: String,
     candidate: bool,
@@ -56,6 +61,7 @@ struct Member {
     has_model: Option<bool>,
     breaker_state: &'static str,
     first_token_ms: Option<u64>,
+    #[schema(value_type = Option<String>)]
     translation: Option<Cow<'static, str>>,
     dropped: Vec<String>,
     refusal: Option<String>,
@@ -224,4 +230,21 @@ impl Member {
             refusal: outlook.refusal,
         }
     }
+}
+
+/// Describes the operation here.
+pub(super) fn describe(api: &mut Api) {
+    api.add(
+        Entry::admin(Method::Post, "/frontends/{id}/explain", "explain", "What would become of a client's request now")
+            .tag("Frontends")
+            .says("Which backend it would go to, and why not to the others. The body is the request's own; nothing is sent.")
+            .path("id", "The frontend", "frontend1")
+            .query::<String>("path", "The request's path; guessed from the body unless it is given")
+            .takes::<AnyJson>(serde_json::json!({
+                "model": "llama3.2:1b",
+                "messages": [{ "role": "user", "content": "Why is the sky blue?" }]
+            }))
+            .answers::<Explained>(200, "The decision")
+            .fails(&[404]),
+    );
 }

@@ -13,7 +13,7 @@ use actix_web::web;
 use ollamaflow_protocol::cluster::NodeId;
 use ollamaflow_protocol::header as names;
 
-use super::AdminState;
+use super::{AdminState, PREFIX};
 use crate::cluster::Cluster;
 use crate::gateway::{self, Account, Accounted, RequestId};
 use crate::listener::{Connection, Keeping};
@@ -21,9 +21,6 @@ use crate::listener::{Connection, Keeping};
 const NODE: HeaderName = HeaderName::from_static(names::NODE);
 const REVISION: HeaderName = HeaderName::from_static(names::REVISION);
 const LEADER: HeaderName = HeaderName::from_static(names::LEADER);
-
-/// What the paths of the API begin with.
-const PREFIX: &str = "/v1.0";
 
 /// Goes around everything else.
 pub(super) async fn frame(
@@ -44,7 +41,9 @@ pub(super) async fn frame(
     };
     let state = response.request().app_data::<web::Data<AdminState>>().cloned();
     let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
     if let Some(state) = &state {
         add_place(headers, &state.cluster);
     }

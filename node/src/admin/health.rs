@@ -13,6 +13,7 @@ use super::failure::Failure;
 use super::{AdminState, answer, query};
 use crate::actors::{Directory, HealthView, Moment};
 use crate::clock::now;
+use crate::description::{Api, Entry, Method};
 
 pub(super) async fn list(
     request: HttpRequest,
@@ -64,4 +65,20 @@ fn live<'a>(
     let is_sticky = sticky.contains(&backend.identifier);
     let runtime = BackendRuntime { active_requests, is_sticky, ..runtime };
     BackendStatus { backend, runtime }
+}
+
+/// Describes the operations here.
+pub(super) fn describe(api: &mut Api) {
+    let entry = |path, id, summary| Entry::admin(Method::Get, path, id, summary).tag("Backends").reads();
+    api.add(
+        entry("/backends/health", "listBackendHealth", "List the backends with their health")
+            .says("As this node sees them, newest first.")
+            .answers_list::<BackendStatus<'_>>(200, "All of them"),
+    );
+    api.add(
+        entry("/backends/{id}/health", "getBackendHealth", "Show a backend with its health")
+            .path("id", "Its identifier", "backend1")
+            .answers::<BackendStatus<'_>>(200, "It")
+            .fails(&[404]),
+    );
 }

@@ -1,16 +1,18 @@
 //! The last changes, and going back to an earlier one.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use ollamaflow_protocol::cluster::{Command, Outcome};
+use ollamaflow_protocol::cluster::{Change, Command, Outcome};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::catalog::expect;
 use super::failure::Failure;
 use super::write::Writing;
 use super::{AdminState, answer, query};
+use crate::description::{Api, Entry, Method};
 
 /// What a rollback did.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 struct RolledBack {
     /// The present revision, which the rollback made unless there was nothing to do.
@@ -53,4 +55,24 @@ pub(super) async fn rollback(
     let done = RolledBack { revision: committed.applied.revision, to_revision, restored };
     let response = answer::tagged(answer::ok(&done)?, catalog_revision);
     Ok(writing.answer(response))
+}
+
+/// Describes the operations here.
+pub(super) fn describe(api: &mut Api) {
+    api.add(
+        Entry::admin(Method::Get, "/history", "listHistory", "List the last changes")
+            .tag("Catalog")
+            .says("Newest first: who changed what and when.")
+            .reads()
+            .answers_list::<Change>(200, "The changes"),
+    );
+    api.add(
+        Entry::admin(Method::Post, "/rollback/{revision}", "rollBack", "Go back to an earlier revision")
+            .tag("Catalog")
+            .says("Frontends and backends are those of that revision again; tokens and nodes stay.")
+            .path("revision", "A revision of the history", "1")
+            .writes()
+            .fails(&[400, 404])
+            .answers::<RolledBack>(200, "What was done"),
+    );
 }

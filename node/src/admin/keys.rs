@@ -10,6 +10,7 @@ use ollamaflow_protocol::cluster::Precondition;
 use ollamaflow_protocol::object::{Key, Secret};
 use ollamaflow_protocol::token_hash::TokenHash;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::failure::Failure;
 use super::objects::{self, Object as _};
@@ -17,15 +18,18 @@ use super::write::Writing;
 use super::{AdminState, answer, body, tokens};
 use crate::clock::now;
 use crate::cluster::Committed;
+use crate::description::{Api, Entry, Method};
 use crate::keys::hash;
 
 /// What secrets begin with, so that people and programs that look for lost ones know them.
 const PREFIX: &str = "sk-of-";
 
 /// A key, with its secret: the only time that it is shown.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = MadeKey)]
 struct Made<'a> {
     #[serde(flatten)]
+    #[schema(value_type = Key)]
     key: &'a Key,
     #[serde(rename = "Secret", skip_serializing_if = "Option::is_none")]
     secret: Option<&'a str>,
@@ -96,4 +100,20 @@ fn secret() -> Result<(Secret, TokenHash), Failure> {
     let secret = Secret::new(format!("{PREFIX}{}", tokens::random_token()?.expose()));
     let hash = hash(secret.expose().as_bytes());
     Ok((secret, hash))
+}
+
+/// Describes the operations on keys.
+pub(super) fn describe(api: &mut Api) {
+    let example =
+        serde_json::json!({ "Identifier": "key1", "Name": "The editor on my desk", "Models": ["llama3*"] });
+    objects::describe::<Key, Key, Made<'_>>(api, "Access", &example);
+    api.add(
+        Entry::admin(Method::Post, "/keys/{id}/rotate", "rotateKey", "Give a key a new secret")
+            .tag("Access")
+            .says("It takes the place of the old one at once.")
+            .path("id", "Its identifier", "key1")
+            .writes()
+            .fails(&[404])
+            .answers::<Made<'_>>(200, "The key, with its secret for the only time"),
+    );
 }

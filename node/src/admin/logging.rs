@@ -6,16 +6,19 @@ use ollamaflow_protocol::object::lenient::ObjectError;
 use ollamaflow_protocol::object::{JsonPath, Parsed};
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::auth::Caller;
 use super::failure::Failure;
 use super::write::Writing;
 use super::{AdminState, answer, body};
+use crate::description::{Api, Entry, Method};
 use crate::telemetry::{Level, LevelError, Logs};
 
 /// What is logged, where to, and what was lost.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
+#[schema(as = Logging)]
 struct Shown<'a> {
     minimum_severity: u8,
     /// What decides instead, if anything does.
@@ -33,8 +36,9 @@ struct Shown<'a> {
 }
 
 /// Lines that did not get to a sink.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
+#[schema(as = LostLines)]
 struct Loss {
     sink: &'static str,
     full: u64,
@@ -54,10 +58,17 @@ enum Said<T> {
 }
 
 /// The body of a change.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default, PartialEq, ToSchema)]
+#[schema(as = LoggingChange, rename_all = "PascalCase")]
 struct Wanted {
+    /// From 0, everything, to 7, nothing.
+    #[schema(value_type = Option<u8>, required = false, minimum = 0, maximum = 7)]
     minimum_severity: Said<u8>,
+    /// Directives such as `info,ollamaflow::actors=debug`, which decide in place of the severity.
+    #[schema(value_type = Option<String>, required = false, max_length = 1024)]
     filter: Said<String>,
+    /// Whether each request has its line.
+    #[schema(value_type = Option<bool>, required = false)]
     access_log: Said<bool>,
 }
 
@@ -194,6 +205,19 @@ impl From<LevelError> for Failure {
             LevelError::Foreign => Self::Conflict(error.to_string()),
         }
     }
+}
+
+/// Describes the operations here.
+pub(super) fn describe(api: &mut Api) {
+    let entry = |method, id, summary| Entry::admin(method, "/logging", id, summary).tag("Node");
+    api.add(entry(Method::Get, "getLogging", "Show what this node logs").answers::<Shown<'_>>(200, "It"));
+    api.add(
+        entry(Method::Put, "changeLogging", "Change what this node logs")
+            .says("Until it is restarted. Null takes back what it was started with.")
+            .query::<bool>("validate", "Answer as if, and change nothing")
+            .takes_strictly::<Wanted>(serde_json::json!({ "MinimumSeverity": 1 }))
+            .answers::<Shown<'_>>(200, "As it is now"),
+    );
 }
 
 #[cfg(test)]

@@ -8,16 +8,19 @@ use ollamaflow_protocol::model::canonical;
 use ollamaflow_protocol::models::desired::Action;
 use ollamaflow_protocol::models::matrix::ModelMatrix;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::failure::Failure;
 use super::write::Writing;
 use super::{AdminState, answer, query};
 use crate::clock::now;
+use crate::description::{Api, Entry, Method};
 use crate::models::Outlook;
 
 /// What is done now, as far as this node can tell: the leader does it, and may know a backend better.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
+#[schema(as = Plan)]
 struct Planned {
     /// Whether it is begun, or was only asked for.
     begins: bool,
@@ -26,17 +29,19 @@ struct Planned {
 }
 
 /// Models by backends, and how rolls stand.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
+#[schema(as = Models)]
 struct Shown<'a> {
     #[serde(flatten)]
     matrix: ModelMatrix,
     /// Those under way and the last ones that have ended, the oldest first.
+    #[schema(value_type = Vec<Roll>)]
     rolls: Vec<&'a Roll>,
 }
 
 /// A roll that was begun.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Rolling {
     /// The canonical name of the model.
@@ -115,4 +120,42 @@ pub(super) async fn roll(
     let backends = begun.into_iter().flatten().collect();
     let rolling = Rolling { model, backends, progress_at: "/v1.0/models" };
     Ok(writing.answer(answer::json(StatusCode::ACCEPTED, &rolling)?))
+}
+
+/// Describes the operations here.
+pub(super) fn describe(api: &mut Api) {
+    let entry = |method, path, id, summary| Entry::admin(method, path, id, summary).tag("Models");
+    api.add(
+        entry(
+            Method::Get,
+            "/models",
+            "listModels",
+            "Which model is where, and why it is not where it should be",
+        )
+        .reads()
+        .answers::<Shown<'_>>(200, "Models by backends, and how rolls stand"),
+    );
+    api.add(
+        entry(Method::Post, "/models/reconcile", "reconcileModels", "Try again at once what has failed")
+            .query::<bool>("plan", "Only tell what would be done")
+            .query::<bool>("validate", "Not possible here: true is refused")
+            .fails(&[503])
+            .answers::<Planned>(200, "What would be done")
+            .answers::<Planned>(202, "What is being done"),
+    );
+    api.add(
+        entry(
+            Method::Post,
+            "/models/{name}/roll",
+            "rollModel",
+            "Update a model at one backend after the other",
+        )
+        .says("Each backend that has the model gets its newest version, without requests meanwhile.")
+        .path("name", "The model, whose name may hold slashes", "llama3.2:1b")
+        .query::<bool>("force", "Also where a frontend has no other backend with it")
+        .query::<u64>("drain_ms", "Longest wait for the requests in flight, in milliseconds")
+        .writes()
+        .fails(&[404])
+        .answers::<Rolling>(202, "It has begun."),
+    );
 }

@@ -10,6 +10,8 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 use ollamaflow_protocol::cluster::{ClusterState, Outcome, Precondition};
+use serde_json::Value;
+use utoipa::ToSchema;
 
 pub(super) use self::kind::Object;
 use super::conditions::Conditions;
@@ -18,6 +20,7 @@ use super::write::Writing;
 use super::{AdminState, answer, body, query};
 use crate::clock::now;
 use crate::cluster::Committed;
+use crate::description::{Api, Entry, Method};
 
 /// All objects of a kind, newest first.
 pub(super) async fn list<T: Object>(
@@ -124,7 +127,59 @@ pub(super) async fn delete<T: Object>(
     Ok(writing.answer(HttpResponse::NoContent().finish()))
 }
 
+/// Describes the operations on a kind of object; `Shown` is what answers show, `Made` what that to a create does, whose
+/// body is `example`.
+pub(super) fn describe<T, Shown, Made>(api: &mut Api, tag: &str, example: &Value)
+where
+    T: Object + ToSchema,
+    Shown: ToSchema,
+    Made: ToSchema,
+{
+    let (kind, title) = (T::KIND, capitalised(T::KIND));
+    let plural = format!("{title}s");
+    let (all, one) = (format!("/{kind}s"), format!("/{kind}s/{{id}}"));
+    let entry =
+        |method, path: &str, id: String, summary: String| Entry::admin(method, path, &id, &summary).tag(tag);
+    let id = format!("{kind}1");
+    let at_one = |method, verb: &str, summary: &str| {
+        let entry = entry(method, &one, format!("{verb}{title}"), format!("{summary} a {kind}"));
+        entry.path("id", "Its identifier", &id).fails(&[404])
+    };
+    let listed = entry(Method::Get, &all, format!("list{plural}"), format!("List the {kind}s"));
+    api.add(listed.says("Newest first.").reads().answers_list::<Shown>(200, "All of them"));
+    let created = entry(Method::Put, &all, format!("create{title}"), format!("Create a {kind}"));
+    api.add(
+        created
+            .says("Properties that are left out have their defaults. With `If-None-Match: *` a name that is taken is a 412.")
+            .writes()
+            .takes_strictly::<T>(example.clone())
+            .answers::<Made>(201, "As it is now"),
+    );
+    let read = at_one(Method::Get, "get", "Show").reads_tagged();
+    api.add(read.answers::<Shown>(200, "It"));
+    let seen = at_one(Method::Head, "has", "Whether there is");
+    api.add(seen.reads().answers_nothing(200, "There is."));
+    api.add(
+        at_one(Method::Put, "update", "Change")
+            .says("Properties that are left out stay as they are; null makes one its default.")
+            .writes()
+            .takes_strictly::<T>(serde_json::json!({ "Name": "Another name" }))
+            .answers::<Shown>(200, "As it is now"),
+    );
+    let deleted = at_one(Method::Delete, "delete", "Delete").writes();
+    api.add(
+        deleted
+            .query::<bool>("force", "Of a backend: frontends that use it lose it first")
+            .answers_nothing(204, "It is gone."),
+    );
+}
+
 // === helpers ===
+
+fn capitalised(kind: &str) -> String {
+    let mut letters = kind.chars();
+    letters.next().map_or_else(String::new, |first| first.to_ascii_uppercase().to_string() + letters.as_str())
+}
 
 fn parse<T: Object>(text: &str) -> Result<T::Id, Failure> {
     T::Id::try_from(text).map_err(|_| missing::<T>(text))

@@ -6,13 +6,15 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use ollamaflow_protocol::id::{BackendId, FrontendId};
 use ollamaflow_protocol::time::Timestamp;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::failure::Failure;
 use super::{AdminState, answer, query};
 use crate::actors::{FrontendHandle, Moment, SessionView};
+use crate::description::{Api, Entry, Method};
 
 /// One session as the API shows it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Session {
     frontend: FrontendId,
@@ -64,4 +66,21 @@ impl Session {
         let SessionView { client, backend, created_utc, last_used_utc, expires_utc } = view;
         Self { frontend, client, backend, created_utc, last_used_utc, expires_utc }
     }
+}
+
+/// Describes the operations here.
+pub(super) fn describe(api: &mut Api) {
+    let entry = |method, id, summary| {
+        let entry = Entry::admin(method, "/sessions", id, summary).tag("Node");
+        entry.query::<String>("frontend", "Only those of this frontend").fails(&[404])
+    };
+    api.add(
+        entry(Method::Get, "listSessions", "List the sessions of this node")
+            .says("Which client is bound to which backend: by frontend, last used first.")
+            .answers_list::<Session>(200, "All of them"),
+    );
+    api.add(
+        entry(Method::Delete, "endSessions", "End sessions on this node")
+            .answers_nothing(204, "Their clients are bound anew by their next requests."),
+    );
 }

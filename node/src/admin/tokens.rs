@@ -9,11 +9,13 @@ use ollamaflow_protocol::object::validate::is_header_value;
 use ollamaflow_protocol::object::{JsonPath, Secret};
 use ollamaflow_protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::auth::FILE_PREFIX;
 use super::failure::Failure;
 use super::write::Writing;
 use super::{AdminState, answer, body, query};
+use crate::description::{Api, Entry, Method};
 use crate::keys::hash;
 use crate::random;
 
@@ -24,7 +26,8 @@ const MIN_CHARS: usize = 16;
 const MAX_BYTES: usize = 1024;
 
 /// Where a token is kept.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = TokenSource)]
 enum Source {
     /// In the settings file of this node.
     File,
@@ -33,8 +36,9 @@ enum Source {
 }
 
 /// A token as the list shows it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
+#[schema(as = AdminToken)]
 struct Listed<'a> {
     name: &'a str,
     source: Source,
@@ -47,17 +51,20 @@ struct Listed<'a> {
 }
 
 /// The body of a create.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, ToSchema)]
 #[serde(rename_all = "PascalCase", default)]
+#[schema(as = NewToken)]
 struct Wanted {
     name: String,
     token: Option<Secret>,
 }
 
 /// The answer to a create: the only time that the token is shown.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
+#[schema(as = MadeToken)]
 struct Made<'a> {
+    #[schema(value_type = TokenName)]
     name: &'a TokenName,
     token: &'a str,
     revision: u64,
@@ -161,6 +168,33 @@ pub(super) fn random_token() -> Result<Secret, Failure> {
         tracing::error!(error = %e, "the operating system gives no random numbers");
         Failure::NoRandomness
     })
+}
+
+/// Describes the operations here.
+pub(super) fn describe(api: &mut Api) {
+    api.add(
+        Entry::admin(Method::Get, "/tokens", "listTokens", "List the admin tokens")
+            .tag("Access")
+            .says("By their names: tokens are shown once, when they are made.")
+            .reads()
+            .answers_list::<Listed<'_>>(200, "All of them"),
+    );
+    api.add(
+        Entry::admin(Method::Put, "/tokens", "createToken", "Make an admin token")
+            .tag("Access")
+            .says("Random, unless it is given. It is good on all nodes at once.")
+            .writes()
+            .takes_strictly::<Wanted>(serde_json::json!({ "Name": "alice" }))
+            .answers::<Made<'_>>(201, "The token, for the only time"),
+    );
+    api.add(
+        Entry::admin(Method::Delete, "/tokens/{name}", "deleteToken", "Revoke an admin token")
+            .tag("Access")
+            .path("name", "Its name", "alice")
+            .writes()
+            .fails(&[400, 404])
+            .answers_nothing(204, "It is good no more."),
+    );
 }
 
 #[cfg(test)]

@@ -3,17 +3,20 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use ollamaflow_protocol::usage::{Counts, Day, UsageFilter, UsageRow};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::failure::Failure;
 use super::{AdminState, answer, query};
 use crate::clock::now;
+use crate::description::{Api, Entry, Method};
 use crate::keys::{self, ClusterUsage, NodeAnswer, UsageError};
 
 /// Days that are shown if none are named.
 const USUAL_DAYS: i32 = 31;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
+#[schema(as = Usage)]
 struct Shown {
     from: Day,
     to: Day,
@@ -66,6 +69,23 @@ fn filter(request: &HttpRequest) -> Result<UsageFilter, Failure> {
     }
     let name = |name| query::text(request, name).map(|text| text.filter(|text| !text.is_empty()));
     Ok(UsageFilter { key: name("key")?, model: name("model")?, from, to })
+}
+
+/// Describes the operation here.
+pub(super) fn describe(api: &mut Api) {
+    api.add(
+        Entry::admin(Method::Get, "/usage", "listUsage", "What keys have used, by key, model and day")
+            .tag("Access")
+            .says("Of all nodes; of the last 31 days unless days are named.")
+            .query::<String>("key", "Only that of this key")
+            .query::<String>("model", "Only that of this model")
+            .query::<Day>("day", "Only that of this day")
+            .query::<Day>("from", "From this day on")
+            .query::<Day>("to", "Up to this day")
+            .query::<bool>("local", "Only what the node has counted that answers")
+            .fails(&[503])
+            .answers::<Shown>(200, "The counts, newest days first"),
+    );
 }
 
 #[cfg(test)]

@@ -85,6 +85,8 @@ pub enum Command {
     },
     /// Print the script by which a shell completes commands.
     Completions(Shell),
+    /// Print the description of the API.
+    OpenApi,
 }
 
 /// A load balancer for Ollama and OpenAI-compatible servers.
@@ -188,6 +190,9 @@ enum TopCommand {
     Doctor(DoctorArguments),
     /// Ask the node on this machine whether it is ready: exit code 0 if it is
     Healthcheck(FormatArguments),
+    /// Print the description of the whole API, as this version serves it at /openapi.json
+    #[command(name = "openapi")]
+    OpenApi,
     /// Print the script by which a shell completes commands
     Completions {
         /// The shell
@@ -257,6 +262,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, c
         TopCommand::Healthcheck(format) => {
             Command::Healthcheck { sources: source.into_read_sources(), format: format.format() }
         }
+        TopCommand::OpenApi => Command::OpenApi,
         TopCommand::Completions { shell } => Command::Completions(shell),
     })
 }

@@ -3,9 +3,10 @@
 use ollamaflow_protocol::cluster::NodeId;
 use ollamaflow_protocol::id::ClusterId;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The cluster as one node sees it. The JSON of `GET /v1.0/cluster`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct Status {
     /// The name of the cluster; none while the node has none.
@@ -45,7 +46,7 @@ pub struct Status {
 }
 
 /// A member as one node sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct MemberStatus {
     /// Its id.
@@ -63,7 +64,7 @@ pub struct MemberStatus {
 }
 
 /// What a node does in the cluster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub enum Role {
     /// It waits for a cluster.
     Forming,

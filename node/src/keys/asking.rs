@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ollamaflow_protocol::cluster::NodeId;
 use ollamaflow_protocol::usage::{UsageFilter, UsageRows, together};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::usage::{Usage, UsageError};
 use crate::cluster::{Cluster, Question, Reply};
@@ -22,7 +23,7 @@ pub struct ClusterUsage {
 }
 
 /// Whether a node has told what it has counted.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct NodeAnswer {
     /// Its id; none for a node without a cluster.

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::nodes::NodeId;
 use super::outcome::{ObjectKind, ObjectRef};
@@ -25,7 +26,7 @@ pub const MAX_HISTORY_BYTES: usize = 8 * 1024 * 1024;
 const MAX_AUTHOR_CHARS: usize = 128;
 
 /// One change of the replicated state.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct Change {
     /// The revision it made.
@@ -49,7 +50,7 @@ pub struct Change {
 }
 
 /// What a change did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 pub enum ChangeKind {
     /// The birth of the cluster.
     Seed,

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::nodes::NodeId;
 
@@ -61,7 +62,7 @@ pub enum Outcome {
 }
 
 /// The kinds of things in the replicated state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 pub enum ObjectKind {
     /// All frontends, backends and virtual keys.
     Catalog,

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::nodes::NodeId;
 use super::work::WorkKey;
@@ -19,7 +20,7 @@ use crate::time::Timestamp;
 pub const MAX_ROLLS: usize = 32;
 
 /// The update of one model.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct Roll {
     /// The canonical name of the model.
@@ -37,7 +38,7 @@ pub struct Roll {
 }
 
 /// The update at one backend.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct RollStep {
     /// Where.
@@ -53,7 +54,7 @@ pub struct RollStep {
 }
 
 /// How far the update at one backend is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub enum RollPhase {
     /// It waits for others.
     Waiting,

@@ -18,6 +18,9 @@ use std::sync::Arc;
 use serde::de::{self, IgnoredAny, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::openapi::schema::{AdditionalProperties, Object, ObjectBuilder, OneOfBuilder, SchemaType, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 pub use self::body::{AliasError, named};
 pub use self::echo::{Echo, Framing};
@@ -179,6 +182,27 @@ impl Name {
 }
 
 // === reading and writing ===
+
+impl PartialSchema for ModelAliases {
+    fn schema() -> RefOr<Schema> {
+        let name = || ObjectBuilder::new().schema_type(SchemaType::new(Type::String));
+        let by_backend = ObjectBuilder::new()
+            .schema_type(SchemaType::new(Type::Object))
+            .additional_properties(Some(AdditionalProperties::<Schema>::from(Schema::from(name().build()))));
+        let target = OneOfBuilder::new().item(name()).item(by_backend).build();
+        let aliases: Object = ObjectBuilder::new()
+            .schema_type(SchemaType::new(Type::Object))
+            .description(Some(
+                "Aliases as keys; as values the name of a model, or an object with ids of backends (`*` for all \
+                 others) as keys and names of models as values.",
+            ))
+            .additional_properties(Some(AdditionalProperties::<Schema>::from(Schema::from(target))))
+            .build();
+        Schema::from(aliases).into()
+    }
+}
+
+impl ToSchema for ModelAliases {}
 
 impl Serialize for ModelAliases {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -14,6 +14,7 @@ mod want;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 pub use self::crowd::{crowd, crowded};
 pub use self::ledger::{Failure, Ledger, Limits, Pulling, failure};
@@ -41,7 +42,7 @@ pub struct Situation<'a> {
 }
 
 /// Something to be done at a backend.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct Action {
     /// Where.
@@ -53,7 +54,7 @@ pub struct Action {
 }
 
 /// What can be done with a model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 pub enum ActionKind {
     /// `POST /api/pull`
     Pull,

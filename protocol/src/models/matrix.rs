@@ -7,6 +7,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::desired::{ActionKind, Failure, Ledger, Situation, Standing, Verdict, Wish};
 use super::inventory::{Disk, DiskModel};
@@ -16,7 +17,7 @@ use crate::model::canonical;
 use crate::time::Timestamp;
 
 /// The body of `GET /v1.0/models`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ModelMatrix {
     /// By canonical name.
@@ -24,7 +25,7 @@ pub struct ModelMatrix {
 }
 
 /// One model.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ModelRow {
     /// The canonical name. A wish without a tag stands at `latest`, with the tag that fulfils it as the reason.
@@ -38,7 +39,7 @@ pub struct ModelRow {
 }
 
 /// One model at one backend.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ModelCell {
     /// The backend.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::format::{ApiFormat, BackendState, HealthCheckMethod};
 use super::lenient::{self, ObjectError, Parsed};
@@ -20,7 +21,7 @@ use crate::time::Timestamp;
 
 /// One upstream server. The order of the fields is the order of the JSON properties; the defaults are those of
 /// [`Backend::new`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase", default = "unnamed")]
 pub struct Backend {
     /// Unique, case-sensitive name.
@@ -32,6 +33,7 @@ pub struct Backend {
     pub hostname: String,
     /// TCP port.
     #[serde(deserialize_with = "between::<0, 65535, _, _>")]
+    #[schema(minimum = 0, maximum = 65535)]
     pub port: u16,
     /// Whether to speak TLS to the backend.
     pub ssl: bool,
@@ -53,9 +55,11 @@ pub struct Backend {
     pub tls_server_name: Option<String>,
     /// Consecutive failed checks after which a healthy backend is taken out.
     #[serde(deserialize_with = "between::<1, INT_MAX, _, _>")]
+    #[schema(minimum = 1, maximum = 2_147_483_647)]
     pub unhealthy_threshold: u32,
     /// Consecutive good checks after which an unhealthy backend is taken in.
     #[serde(deserialize_with = "between::<1, INT_MAX, _, _>")]
+    #[schema(minimum = 1, maximum = 2_147_483_647)]
     pub healthy_threshold: u32,
     /// Method of the health check.
     pub health_check_method: HealthCheckMethod,
@@ -64,33 +68,42 @@ pub struct Backend {
     pub health_check_url: String,
     /// Requests that one node may have in flight here at once: a hard cap.
     #[serde(deserialize_with = "between::<1, INT_MAX, _, _>")]
+    #[schema(minimum = 1, maximum = 2_147_483_647)]
     pub max_parallel_requests: u32,
     /// Requests per second that one node sends here, with bursts of as many; 0 for no limit.
     #[serde(deserialize_with = "between::<0, INT_MAX, _, _>")]
+    #[schema(minimum = 0, maximum = 2_147_483_647)]
     pub rate_limit_requests_threshold: u32,
     /// The tier: backends of a higher number get requests only when all of the lower numbers are down or full, as
     /// in DNS SRV records (RFC 2782).
     #[serde(deserialize_with = "between::<0, 65535, _, _>")]
+    #[schema(minimum = 0, maximum = 65535)]
     pub priority: u16,
     /// The share of requests relative to that of others, for [`LoadBalancing::Weighted`] and hashing.
     ///
     /// [`LoadBalancing::Weighted`]: super::format::LoadBalancing::Weighted
     #[serde(deserialize_with = "between::<1, 65535, _, _>")]
+    #[schema(minimum = 1, maximum = 65535)]
     pub weight: u16,
     /// Failed requests among those of the window, in percent, from which the circuit opens; 0 for never.
     #[serde(deserialize_with = "between::<0, 100, _, _>")]
+    #[schema(minimum = 0, maximum = 100)]
     pub circuit_breaker_error_percent: u8,
     /// Requests that the window must hold before their ratio counts.
     #[serde(deserialize_with = "between::<1, INT_MAX, _, _>")]
+    #[schema(minimum = 1, maximum = 2_147_483_647)]
     pub circuit_breaker_minimum_requests: u32,
     /// Length of the window, in milliseconds.
     #[serde(deserialize_with = "between::<1000, 3_600_000, _, _>")]
+    #[schema(minimum = 1000, maximum = 3_600_000)]
     pub circuit_breaker_window_ms: u32,
     /// Consecutive failed connections that open the circuit; 0 for never.
     #[serde(deserialize_with = "between::<0, INT_MAX, _, _>")]
+    #[schema(minimum = 0, maximum = 2_147_483_647)]
     pub circuit_breaker_connect_failures: u32,
     /// How long the circuit stays open before one request is let through as a trial, in milliseconds.
     #[serde(deserialize_with = "between::<10, 3_600_000, _, _>")]
+    #[schema(minimum = 10, maximum = 3_600_000)]
     pub circuit_breaker_open_ms: u32,
     /// Log every detail of requests to this backend.
     pub log_request_full: bool,
@@ -104,9 +117,11 @@ pub struct Backend {
     pub labels: Vec<String>,
     /// Properties forced into the body of every embeddings request.
     #[serde(deserialize_with = "pinned")]
+    #[schema(value_type = Object)]
     pub pinned_embeddings_properties: Map<String, Value>,
     /// Properties forced into the body of every completions request.
     #[serde(deserialize_with = "pinned")]
+    #[schema(value_type = Object)]
     pub pinned_completions_properties: Map<String, Value>,
     /// Whether embeddings requests may go here.
     pub allow_embeddings: bool,
@@ -136,6 +151,13 @@ pub struct Backend {
 }
 
 // === Backend ===
+
+/// Without a name: what the schema of the API description takes the defaults of properties from.
+impl Default for Backend {
+    fn default() -> Self {
+        unnamed()
+    }
+}
 
 impl Backend {
     /// A backend with the default of every other property.

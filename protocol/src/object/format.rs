@@ -1,9 +1,10 @@
 //! The named choices that objects offer. The order of the variants is the integer that older clients send.
 
 use serde::{Deserialize, Deserializer, Serialize, de};
+use utoipa::ToSchema;
 
 /// The API a backend speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
 pub enum ApiFormat {
     /// Ollama's own API.
     #[default]
@@ -15,7 +16,7 @@ pub enum ApiFormat {
 }
 
 /// How a frontend chooses among its available backends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
 pub enum LoadBalancing {
     /// Any of them, with equal probability.
     Random,
@@ -37,7 +38,7 @@ pub enum LoadBalancing {
 }
 
 /// Whether a backend takes requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
 pub enum BackendState {
     /// It does.
     #[default]
@@ -49,7 +50,7 @@ pub enum BackendState {
 }
 
 /// The method of a health check. An empty text means [`HealthCheckMethod::Get`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum HealthCheckMethod {
     /// `GET`

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::format::LoadBalancing;
 use super::lenient::{self, ObjectError, Parsed};
@@ -13,7 +14,7 @@ use crate::time::Timestamp;
 
 /// One virtual server. The order of the fields is the order of the JSON properties; the defaults are those of
 /// [`Frontend::new`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase", default = "unnamed")]
 pub struct Frontend {
     /// Unique, case-sensitive name.
@@ -25,24 +26,30 @@ pub struct Frontend {
     pub hostname: String,
     /// Longest wait for the head of an answer, in milliseconds; 0 for no limit.
     #[serde(deserialize_with = "between::<0, INT_MAX, _, _>")]
+    #[schema(minimum = 0, maximum = 2_147_483_647)]
     pub timeout_ms: u32,
     /// Longest silence between two pieces of an answer, in milliseconds; 0 for no limit.
     #[serde(deserialize_with = "between::<0, INT_MAX, _, _>")]
+    #[schema(minimum = 0, maximum = 2_147_483_647)]
     pub stream_idle_timeout_ms: u32,
     /// How to choose among the available backends.
     pub load_balancing: LoadBalancing,
     /// Requests that may wait on one node for a free backend; 0 for none.
     #[serde(deserialize_with = "between::<0, 10_000, _, _>")]
+    #[schema(minimum = 0, maximum = 10_000)]
     pub max_queue_length: u32,
     /// Longest time that a request may wait for a free backend, in milliseconds.
     #[serde(deserialize_with = "between::<1, INT_MAX, _, _>")]
+    #[schema(minimum = 1, maximum = 2_147_483_647)]
     pub queue_timeout_ms: u32,
     /// How long a request waits for the backend that suits it best (model in memory, conversation in the cache)
     /// before it goes to any other free one, in milliseconds; part of the queue time.
     #[serde(deserialize_with = "between::<0, INT_MAX, _, _>")]
+    #[schema(minimum = 0, maximum = 2_147_483_647)]
     pub affinity_wait_ms: u32,
     /// Requests per second that one node takes from one client, with bursts of as many; 0 for no limit.
     #[serde(deserialize_with = "between::<0, INT_MAX, _, _>")]
+    #[schema(minimum = 0, maximum = 2_147_483_647)]
     pub rate_limit_per_client: u32,
     /// Whether only clients with a virtual key are served.
     pub require_key: bool,
@@ -50,6 +57,7 @@ pub struct Frontend {
     pub block_http10: bool,
     /// Largest request body, in bytes.
     #[serde(deserialize_with = "between::<1, INT_MAX, _, _>")]
+    #[schema(minimum = 1, maximum = 2_147_483_647)]
     pub max_request_body_size: u64,
     /// The backends to use, in order.
     pub backends: Vec<BackendId>,
@@ -82,12 +90,15 @@ pub struct Frontend {
     pub use_sticky_sessions: bool,
     /// How long a session lasts after its last request, in milliseconds.
     #[serde(deserialize_with = "between::<10_000, 86_400_000, _, _>")]
+    #[schema(minimum = 10_000, maximum = 86_400_000)]
     pub sticky_session_expiration_ms: u32,
     /// Properties forced into the body of every embeddings request.
     #[serde(deserialize_with = "pinned")]
+    #[schema(value_type = Object)]
     pub pinned_embeddings_properties: Map<String, Value>,
     /// Properties forced into the body of every completions request.
     #[serde(deserialize_with = "pinned")]
+    #[schema(value_type = Object)]
     pub pinned_completions_properties: Map<String, Value>,
     /// Whether embeddings requests are served.
     pub allow_embeddings: bool,
@@ -97,9 +108,11 @@ pub struct Frontend {
     pub allow_retries: bool,
     /// Backends that one request may try, the first included.
     #[serde(deserialize_with = "between::<1, 100, _, _>")]
+    #[schema(minimum = 1, maximum = 100)]
     pub max_attempts: u32,
     /// Retries in percent of the requests, so that an outage is not amplified; 0 for none.
     #[serde(deserialize_with = "between::<0, 1000, _, _>")]
+    #[schema(minimum = 0, maximum = 1000)]
     pub retry_budget_percent: u32,
     /// Whether a chat or generation whose backend dies goes on at another one.
     pub resume_streams: bool,
@@ -120,6 +133,13 @@ pub struct Frontend {
 }
 
 // === Frontend ===
+
+/// Without a name: what the schema of the API description takes the defaults of properties from.
+impl Default for Frontend {
+    fn default() -> Self {
+        unnamed()
+    }
+}
 
 impl Frontend {
     /// A frontend with the default of every other property.

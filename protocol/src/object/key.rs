@@ -8,6 +8,7 @@ mod scope;
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::lenient::{self, ObjectError, Parsed};
 use super::path::JsonPath;
@@ -28,7 +29,7 @@ const MAX_LISTED: usize = 256;
 
 /// What a client shows to be let in. The order of the fields is the order of the JSON properties; the defaults are those of
 /// [`Key::new`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase", default = "unnamed")]
 pub struct Key {
     /// Unique, case-sensitive name. It stands for the key in logs, metrics and usage, so it is no secret.
@@ -42,7 +43,7 @@ pub struct Key {
     /// The frontends that take it; all, if there are none. One that does not exist any more lets nobody in.
     #[serde(deserialize_with = "frontends")]
     pub frontends: Vec<FrontendId>,
-    /// The models that it is for, as names with `*` for any text; all, if there are none. See [`ModelScope`].
+    /// The models that it is for, as names with `*` for any text; all, if there are none.
     #[serde(deserialize_with = "models")]
     pub models: Vec<String>,
     /// The kinds of requests that it is for; all, if there are none.
@@ -52,12 +53,15 @@ pub struct Key {
     pub expires_utc: Option<Timestamp>,
     /// Requests per minute that one node takes, with bursts of as many; 0 for no limit.
     #[serde(deserialize_with = "between::<0, INT_MAX, _, _>")]
+    #[schema(minimum = 0, maximum = 2_147_483_647)]
     pub requests_per_minute: u32,
     /// Tokens per minute, of prompts and of answers, that one node gives; 0 for no limit.
     #[serde(deserialize_with = "between::<0, INT_MAX, _, _>")]
+    #[schema(minimum = 0, maximum = 2_147_483_647)]
     pub tokens_per_minute: u32,
     /// Requests in flight at a time on one node; 0 for no limit.
     #[serde(deserialize_with = "between::<0, INT_MAX, _, _>")]
+    #[schema(minimum = 0, maximum = 2_147_483_647)]
     pub max_parallel_requests: u32,
     /// When the key was created; [`Timestamp::EPOCH`] until stamped.
     pub created_utc: Timestamp,
@@ -69,7 +73,7 @@ pub struct Key {
 }
 
 /// A kind of requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 pub enum KeyOperation {
     /// Chats and generations of text, in any API.
     Completions,
@@ -86,6 +90,13 @@ pub enum KeyOperation {
 }
 
 // === Key ===
+
+/// Without a name: what the schema of the API description takes the defaults of properties from.
+impl Default for Key {
+    fn default() -> Self {
+        unnamed()
+    }
+}
 
 impl Key {
     /// A key with the default of every other property: it is for everything, without limits.

@@ -3,12 +3,13 @@
 //! Clients may send these properties back in a create or update; they are accepted there and ignored.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::backend::Backend;
 use crate::time::{Timespan, Timestamp};
 
 /// The live properties of a backend. Exactly one of the two since-times is set once health is tracked.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct BackendRuntime {
     /// Since when the backend has been healthy; absent while it is not.
@@ -30,7 +31,7 @@ pub struct BackendRuntime {
 }
 
 /// A backend with its live properties: the body of the backend and health endpoints.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct BackendStatus<'a> {
     /// The configuration, first in the output.
     #[serde(flatten)]

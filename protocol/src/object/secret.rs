@@ -3,9 +3,11 @@
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::ToSchema;
 
 /// A token, password or header value. `Debug`, `Display` and serialisation show [`Secret::REDACTED`] only.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, ToSchema)]
+#[schema(value_type = String, description = "Shown as `********`; sent back like that, the stored one stays.")]
 pub struct Secret(String);
 
 // === Secret ===

@@ -24,9 +24,21 @@ const ROOMS: [(&str, &[&str]); 18] = [
         "gateway",
         &["actors", "clock", "cluster", "keys", "listener", "media", "models", "telemetry", "upstream"],
     ),
+    ("description", &[]),
     (
         "admin",
-        &["actors", "clock", "cluster", "gateway", "keys", "listener", "models", "random", "telemetry"],
+        &[
+            "actors",
+            "clock",
+            "cluster",
+            "description",
+            "gateway",
+            "keys",
+            "listener",
+            "models",
+            "random",
+            "telemetry",
+        ],
     ),
     (
         "app",
