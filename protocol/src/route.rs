@@ -526,7 +526,7 @@ mod tests {
     #[test]
     fn what_is_documented_is_routed_and_every_operation_is_documented() {
         for (method, path, operation) in DOCUMENTED {
-            let path = path.replace('{', "").replace('}', "");
+            let path = path.replace(['{', '}'], "");
             assert_eq!(classify(method, &path), Route::Proxy(operation), "{method} {path}");
         }
         // The variants are numbered in their order, and the last one is this.

@@ -96,17 +96,14 @@ impl GatedStream {
 
     /// Notes what the server gets; how much of it belongs to the current request.
     fn deliver(&mut self, bytes: &[u8]) -> usize {
-        let taken = match self.framing.push(bytes) {
-            Some(taken) => {
-                self.connection.request_delivered();
-                self.is_first = false;
-                self.request = 0;
-                taken
-            }
-            None => {
-                self.request = self.request.saturating_add(bytes.len());
-                bytes.len()
-            }
+        let taken = if let Some(taken) = self.framing.push(bytes) {
+            self.connection.request_delivered();
+            self.is_first = false;
+            self.request = 0;
+            taken
+        } else {
+            self.request = self.request.saturating_add(bytes.len());
+            bytes.len()
         };
         if !self.framing.is_in_head() {
             self.deadline = None;

@@ -49,7 +49,7 @@ pub struct Line<'a> {
     out: &'a mut Vec<u8>,
 }
 
-/// The name of a value, with what stands before and behind it in either form. Made by [`name!`](crate::telemetry::name).
+/// The name of a value, with what stands before and behind it in either form. Made by `name!`.
 #[derive(Clone, Copy, Debug)]
 pub struct Name {
     /// In a line of text.
@@ -214,7 +214,11 @@ impl Line<'_> {
 
 /// As much of a text as a line takes.
 pub fn cut(text: &str) -> &str {
-    &text[..text.floor_char_boundary(MAX_TEXT)]
+    let mut end = text.len().min(MAX_TEXT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 /// Characters that are not seen as what they are.
