@@ -80,6 +80,10 @@ fn defaults_are_those_of_the_reference_with_our_decisions() {
             "AccessLog": true, "ConsoleLogging": true, "EnableColors": true, "MinimumSeverity": 1,
             "LogQueries": false, "LogResults": false
         },
+        "Tracing": {
+            "Endpoint": null, "Headers": {}, "SamplingRatio": 1.0, "ServiceName": "ollamaflow", "QueueLength": 4096,
+            "TimeoutMs": 10000
+        },
         "Webserver": {
             "Hostname": "localhost", "Port": 43411, "UseMachineHostname": false, "Workers": 0,
             "IO": {

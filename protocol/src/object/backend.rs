@@ -19,8 +19,8 @@ use crate::header::is_hop_by_hop;
 use crate::id::{BackendId, IdError};
 use crate::time::Timestamp;
 
-/// One upstream server. The order of the fields is the order of the JSON properties; the defaults are those of
-/// [`Backend::new`].
+// The order of the fields is the order of the JSON properties, and their comments are in the description of the API.
+/// One upstream server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase", default = "unnamed")]
 pub struct Backend {
@@ -43,14 +43,14 @@ pub struct Backend {
     /// The authorities that the certificate of a TLS backend is verified by, in place of the operating system's: PEM.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "pem_certificates")]
     pub tls_ca: Option<String>,
-    /// The certificate that the node shows to a TLS backend, with its chain: PEM. Together with [`Backend::tls_key`].
+    /// The certificate that the node shows to a TLS backend, with its chain: PEM. Together with `TlsKey`.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "pem_certificates")]
     pub tls_certificate: Option<String>,
     /// The private key of that certificate: PEM.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "pem_key")]
     pub tls_key: Option<Secret>,
     /// The name that a TLS backend is asked for (SNI) and that its certificate must have, in place of
-    /// [`Backend::hostname`].
+    /// `Hostname`.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "server_name")]
     pub tls_server_name: Option<String>,
     /// Consecutive failed checks after which a healthy backend is taken out.
@@ -79,9 +79,7 @@ pub struct Backend {
     #[serde(deserialize_with = "between::<0, 65535, _, _>")]
     #[schema(minimum = 0, maximum = 65535)]
     pub priority: u16,
-    /// The share of requests relative to that of others, for [`LoadBalancing::Weighted`] and hashing.
-    ///
-    /// [`LoadBalancing::Weighted`]: super::format::LoadBalancing::Weighted
+    /// The share of requests relative to that of others, for `Weighted` and for hashing.
     #[serde(deserialize_with = "between::<1, 65535, _, _>")]
     #[schema(minimum = 1, maximum = 65535)]
     pub weight: u16,
@@ -136,13 +134,13 @@ pub struct Backend {
     /// Headers set on every request, by name.
     #[serde(deserialize_with = "headers")]
     pub headers: BTreeMap<String, Secret>,
-    /// Whether the backend takes part at all: false is [`BackendState::Disabled`], see [`Backend::state`].
+    /// Whether the backend takes part at all: false is `Disabled`, see `State`.
     pub active: bool,
-    /// Whether it takes new requests. Kept in step with [`Backend::active`].
+    /// Whether it takes new requests. Kept in step with `Active`.
     pub state: BackendState,
-    /// When the backend was created; [`Timestamp::EPOCH`] until stamped.
+    /// When the backend was created; 1970 until it is stamped.
     pub created_utc: Timestamp,
-    /// When the backend was last changed; [`Timestamp::EPOCH`] until stamped.
+    /// When the backend was last changed; 1970 until it is stamped.
     pub last_update_utc: Timestamp,
     /// The revision of the cluster's state at which the backend was last changed; 0 before it is stored. Output
     /// only: input may carry it, and is not heeded.

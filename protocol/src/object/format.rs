@@ -49,7 +49,7 @@ pub enum BackendState {
     Disabled,
 }
 
-/// The method of a health check. An empty text means [`HealthCheckMethod::Get`].
+/// The method of a health check. An empty text means `GET`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum HealthCheckMethod {

@@ -12,8 +12,8 @@ use crate::id::{BackendId, FrontendId, IdError};
 use crate::models::{ModelAliases, default_model, model_names, required_models};
 use crate::time::Timestamp;
 
-/// One virtual server. The order of the fields is the order of the JSON properties; the defaults are those of
-/// [`Frontend::new`].
+// The order of the fields is the order of the JSON properties, and their comments are in the description of the API.
+/// One virtual server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase", default = "unnamed")]
 pub struct Frontend {
@@ -122,9 +122,9 @@ pub struct Frontend {
     pub allow_image_urls: bool,
     /// Whether the frontend takes part at all.
     pub active: bool,
-    /// When the frontend was created; [`Timestamp::EPOCH`] until stamped.
+    /// When the frontend was created; 1970 until it is stamped.
     pub created_utc: Timestamp,
-    /// When the frontend was last changed; [`Timestamp::EPOCH`] until stamped.
+    /// When the frontend was last changed; 1970 until it is stamped.
     pub last_update_utc: Timestamp,
     /// The revision of the cluster's state at which the frontend was last changed; 0 before it is stored. Output
     /// only: input may carry it, and is not heeded.

@@ -27,8 +27,8 @@ pub const MAX_KEYS: usize = 2000;
 /// Most names in one list of a key.
 const MAX_LISTED: usize = 256;
 
-/// What a client shows to be let in. The order of the fields is the order of the JSON properties; the defaults are those of
-/// [`Key::new`].
+// The order of the fields is the order of the JSON properties, and their comments are in the description of the API.
+/// What a client shows to be let in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase", default = "unnamed")]
 pub struct Key {
@@ -63,9 +63,9 @@ pub struct Key {
     #[serde(deserialize_with = "between::<0, INT_MAX, _, _>")]
     #[schema(minimum = 0, maximum = 2_147_483_647)]
     pub max_parallel_requests: u32,
-    /// When the key was created; [`Timestamp::EPOCH`] until stamped.
+    /// When the key was created; 1970 until it is stamped.
     pub created_utc: Timestamp,
-    /// When the key was last changed; [`Timestamp::EPOCH`] until stamped.
+    /// When the key was last changed; 1970 until it is stamped.
     pub last_update_utc: Timestamp,
     /// The revision of the cluster's state at which the key was last changed; 0 before it is stored. Output only.
     #[serde(deserialize_with = "ignored")]

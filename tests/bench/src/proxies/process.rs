@@ -246,7 +246,12 @@ fn spawn(launch: &Launch, site: &Site, wrapper: &[String], dir: &Path) -> io::Re
     let mut words = contained(site.cpus.as_deref());
     words.extend_from_slice(wrapper);
     let (first, rest) = words.split_first().ok_or(io::ErrorKind::InvalidInput)?;
-    Command::new(first)
+    let mut command = Command::new(first);
+    // What the shell has set for a node of its own would change what is measured: one `RUST_LOG` takes the access log away.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_of_the_node(&name.to_string_lossy())) {
+        command.env_remove(name);
+    }
+    command
         .args(rest)
         .arg(&launch.program)
         .args(&launch.args)
@@ -257,6 +262,11 @@ fn spawn(launch: &Launch, site: &Site, wrapper: &[String], dir: &Path) -> io::Re
         .stdout(File::create(stdout_path(dir))?)
         .stderr(File::create(dir.join("stderr"))?)
         .spawn()
+}
+
+/// Whether a variable is a setting of the node.
+fn is_of_the_node(variable: &str) -> bool {
+    variable == "RUST_LOG" || ["OLLAMAFLOW_", "OTEL_"].iter().any(|prefix| variable.starts_with(prefix))
 }
 
 /// A port that was free a moment ago: nginx and haproxy cannot tell which one the system gave them.
