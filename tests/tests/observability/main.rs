@@ -66,6 +66,9 @@ async fn told() -> String {
     let node = cluster.node(cluster.leader().await);
     node.wait_healthy(&["b1", "b2"]).await;
     requests::wait_count(node, "ollamaflow_backend_models", &[("state", "on_disk")], 2).await;
+    let (status, made) = node.admin("PUT", "/v1.0/keys", Some(&json!({ "Identifier": "k" }))).await;
+    assert_eq!(status, 201, "{made}");
+    requests::wait_count(node, "ollamaflow_key_requests_total", &[("outcome", "complete")], 0).await;
     for model in ["m", "n"] {
         let body = json!({ "model": model, "messages": [{ "role": "user", "content": "hi" }] });
         assert_eq!(requests::ask(node, Request::post("/api/chat").json(&body)).await, 200, "{model}");
@@ -114,7 +117,7 @@ async fn every_metric_that_is_asked_for_is_told() {
             let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
             // Values of the test's own: names and hashes.
             let value = value.filter(|_| {
-                !["frontend", "backend", "hash", "model", "name", "operation", "node"].contains(&label)
+                !["frontend", "backend", "hash", "key", "model", "name", "operation", "node"].contains(&label)
             });
             if !has(&told, name, label, value) {
                 wrong.push(format!("{name} is not told with {condition}"));
