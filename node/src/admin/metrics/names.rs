@@ -131,6 +131,13 @@ pub(super) static CATALOG: Metric =
 pub(super) static PEER_REJECTED: Metric =
     counter("peer_rejected", "Messages of other nodes that were rejected");
 
+// === virtual keys ===
+
+pub(super) static KEY_REQUESTS: Metric =
+    counter("key_requests", "Client requests with a virtual key, by how they ended");
+pub(super) static KEY_TOKENS: Metric =
+    counter("key_tokens", "Tokens of requests with a virtual key, as far as their backends have told");
+
 // === the node ===
 
 pub(super) static ACTOR_RESTARTS: Metric = counter("actor_restarts", "Actors that died and were replaced");
@@ -139,6 +146,12 @@ pub(super) static ACTOR_MAILBOX: Metric =
 pub(super) static LOG_LINES_LOST: Metric = counter(
     "log_lines_lost",
     "Log lines that did not get to their sink: it was too slow for them, or could not be written",
+);
+pub(super) static SPANS_EXPORTED: Metric =
+    counter("spans_exported", "Spans of requests that the collector has taken");
+pub(super) static SPANS_LOST: Metric = counter(
+    "spans_lost",
+    "Spans that did not get to the collector: it was too slow for them, or did not take them",
 );
 pub(super) static BUILD: Metric =
     info("build", "The program, the compiler, and the revision of its source if known");
