@@ -17,7 +17,7 @@ use subtle::{ConditionallySelectable as _, ConstantTimeEq as _};
 use super::AdminState;
 use super::failure::Failure;
 use super::limiter::{Limiter, TooSoon};
-use crate::keys::hash;
+use crate::keys::{bearer, hash};
 
 /// The tokens of the settings file, and the memory of wrong ones.
 pub struct Authority {
@@ -73,13 +73,6 @@ fn authenticate(request: &HttpRequest) -> Result<Caller, Failure> {
             Failure::TooManyAttempts { seconds }
         }
     })
-}
-
-/// The token of a bearer value; the scheme's name is case-insensitive (RFC 9110 section 11.1).
-fn bearer(value: &[u8]) -> Option<&[u8]> {
-    let (scheme, token) = value.split_at_checked(7)?;
-    let token = token.trim_ascii();
-    (scheme.eq_ignore_ascii_case(b"bearer ") && !token.is_empty()).then_some(token)
 }
 
 // === impl Authority ===
