@@ -31,6 +31,7 @@ mod proposing;
 mod question;
 mod remains;
 mod report;
+mod round;
 mod settings;
 mod start;
 mod status;

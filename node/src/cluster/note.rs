@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use ollamaflow_protocol::id::BackendId;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use super::codec;
 use super::inbox::Inbox;
-use super::network::{Call, Target};
+use super::network::Call;
 use super::node::Node;
+use super::round::call_others;
 
 /// Longest wait for a note to be dealt with at its receiver.
 const DEALING_TIMEOUT: Duration = Duration::from_secs(1);
@@ -43,19 +42,9 @@ pub(super) async fn take(inbox: &Inbox<Received>, note: Note) {
 
 /// Tells the other members, and waits until they have dealt with it, or for long enough.
 pub(super) async fn tell(own: &Node, note: &Note) {
-    let (Some(link), Some(consensus)) = (&own.link, own.consensus()) else { return };
-    let body = match codec::encode(note) {
-        Ok(body) => body,
-        Err(error) => return tracing::warn!(%error, "a note to the other nodes cannot be encoded"),
-    };
-    let others = consensus.members().into_iter().filter(|(id, _)| *id != consensus.id);
-    let calls = others.map(|(id, member)| {
-        let (target, body) = (Target { address: member.address, node: Some(id) }, body.clone());
-        async move {
-            if let Err(error) = link.client.call(&target, Call::Note, body, TELLING_TIMEOUT).await {
-                tracing::debug!(node = id, %error, "a node was not told what has changed; it will see for itself");
-            }
+    for (id, answer) in call_others(own, Call::Note, note, TELLING_TIMEOUT).await {
+        if let Err(error) = answer {
+            tracing::debug!(node = id, %error, "a node was not told what has changed; it will see for itself");
         }
-    });
-    join_all(calls).await;
+    }
 }

@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use ollamaflow_protocol::cluster::NodeId;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use super::codec;
 use super::inbox::Inbox;
-use super::network::{Call, ServiceError, Target};
+use super::network::{Call, CallError, ServiceError};
 use super::node::Node;
+use super::round::call_others;
 
 /// Longest wait for an answer to be found at its receiver.
 const FINDING_TIMEOUT: Duration = Duration::from_secs(4);
@@ -53,23 +52,12 @@ impl Asked {
 
 /// Asks the other members.
 pub(super) async fn ask(own: &Node, question: &Question) -> Vec<Reply> {
-    let (Some(link), Some(consensus)) = (&own.link, own.consensus()) else { return Vec::new() };
-    let body = match codec::encode(question) {
-        Ok(body) => body,
-        Err(error) => {
-            tracing::warn!(%error, "a question to the other nodes cannot be encoded");
-            return Vec::new();
-        }
+    let answers = call_others(own, Call::Ask, question, ASKING_TIMEOUT).await;
+    let reply = |(node, answer): (NodeId, Result<Vec<u8>, CallError>)| Reply {
+        node,
+        answer: answer.map_err(|error| error.to_string()),
     };
-    let others = consensus.members().into_iter().filter(|(id, _)| *id != consensus.id);
-    let calls = others.map(|(node, member)| {
-        let (target, body) = (Target { address: member.address, node: Some(node) }, body.clone());
-        async move {
-            let answer = link.client.call(&target, Call::Ask, body, ASKING_TIMEOUT).await;
-            Reply { node, answer: answer.map_err(|error| error.to_string()) }
-        }
-    });
-    join_all(calls).await
+    answers.into_iter().map(reply).collect()
 }
 
 /// Has a question answered by the part of this node that knows.
