@@ -100,11 +100,12 @@ pub(super) struct Ending {
 // === impl Relay ===
 
 impl Relay {
+    /// `first` is when its first content came, if it is text as it is made.
     pub(super) fn new(
         answer: AnswerBody,
         streaming: Streaming,
         ending: Ending,
-        (now, is_generation): (Instant, bool),
+        first: Option<Instant>,
     ) -> Self {
         let Streaming { format, bill, translation, echo, resumable } = streaming;
         let watch = format.map(StreamWatch::new);
@@ -124,7 +125,7 @@ impl Relay {
             translation,
             echo,
             ending,
-            is_generation,
+            is_generation: first.is_some(),
             last,
             cut,
             place,
@@ -138,7 +139,7 @@ impl Relay {
                     BodyKind::Sized(length) => BodySize::Sized(length),
                     BodyKind::Chunked | BodyKind::UntilClose => BodySize::Stream,
                 };
-                relay.take(arriving, now);
+                relay.take(arriving, first);
                 if relay.size.is_eof() {
                     relay.close(Outcome::Complete);
                 }
@@ -153,11 +154,11 @@ impl Relay {
     }
 
     /// This is what comes next.
-    fn take(&mut self, Arriving { mut held, rest, permit, idle }: Arriving, now: Instant) {
+    fn take(&mut self, Arriving { mut held, rest, permit, idle }: Arriving, first: Option<Instant>) {
         held.reverse();
         self.held = held;
         let idle = idle.map(Idle::new);
-        let gaps = self.is_generation.then(|| Gaps::since(now, permit.backend()));
+        let gaps = first.map(|first| Gaps::since(first, permit.backend()));
         self.live = Some(Live { body: rest, permit, idle, gaps });
     }
 
@@ -279,7 +280,7 @@ impl Relay {
         if let Some(counted) = &mut self.ending.counted {
             counted.resumed(next.permit.backend());
         }
-        self.take(next, Instant::now());
+        self.take(next, self.is_generation.then(Instant::now));
         None
     }
 

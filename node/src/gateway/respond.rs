@@ -75,14 +75,14 @@ pub(super) fn relay(
     let streaming =
         Streaming { format: answer.format, bill, translation: answer.translation, echo, resumable };
     let usage = is_told.then_some(answer.usage);
-    let now = Instant::now();
     let is_generation = answer.format.is_some()
         && answer.status.is_success()
         && admitted.operation.kind() == Kind::Completions;
-    if is_generation && let Some(counted) = &counted {
-        counted.first_token(now);
+    let first = is_generation.then(Instant::now);
+    if let (Some(first), Some(counted)) = (first, &counted) {
+        counted.first_token(first);
     }
-    let relay = Relay::new(answer.body, streaming, Ending { counted, whole, usage }, (now, is_generation));
+    let relay = Relay::new(answer.body, streaming, Ending { counted, whole, usage }, first);
     match length {
         Some(length) if request.method() == Method::HEAD => response.set_body(HeadOnly { length }.boxed()),
         _ => response.set_body(relay.boxed()),

@@ -12,7 +12,7 @@ use std::time::Instant;
 use ollamaflow_protocol::route::Operation;
 use ollamaflow_protocol::wire::Usage;
 
-use self::models::MOST_TOKENS;
+use self::models::credible;
 pub use self::models::{ModelTokens, Models};
 use super::account::Account;
 use super::ingress::Admitted;
@@ -152,9 +152,7 @@ impl Counted {
             model.add(usage);
         }
         if let Some(pass) = &self.pass {
-            let known =
-                |tokens: Option<u64>| tokens.filter(|tokens| *tokens <= MOST_TOKENS).unwrap_or_default();
-            pass.used(known(usage.prompt), known(usage.completion));
+            pass.used(credible(usage.prompt), credible(usage.completion));
         }
         if let Some(account) = &self.account {
             account.used(usage);

@@ -12,7 +12,7 @@ use ollamaflow_protocol::wire::Usage;
 const MOST_MODELS: usize = 256;
 
 /// Tokens that a request may have cost at most. A backend that tells of more counts wrongly, and the totals must not wrap.
-pub(super) const MOST_TOKENS: u64 = u32::MAX as u64;
+const MOST_TOKENS: u64 = u32::MAX as u64;
 
 /// The name of all models that have no count of their own.
 const OTHER: &str = "other";
@@ -69,15 +69,18 @@ impl Models {
     }
 }
 
+/// The tokens that a backend tells of, if it can be right.
+pub(super) fn credible(tokens: Option<u64>) -> u64 {
+    tokens.filter(|tokens| *tokens <= MOST_TOKENS).unwrap_or_default()
+}
+
 // === impl ModelTokens ===
 
 impl ModelTokens {
     /// A request has taken so many.
     pub(in crate::gateway) fn add(&self, usage: Usage) {
         for (total, tokens) in [(&self.prompt, usage.prompt), (&self.completion, usage.completion)] {
-            if let Some(tokens) = tokens.filter(|tokens| *tokens <= MOST_TOKENS) {
-                total.fetch_add(tokens, Ordering::Relaxed);
-            }
+            total.fetch_add(credible(tokens), Ordering::Relaxed);
         }
     }
 
