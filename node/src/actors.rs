@@ -32,7 +32,7 @@ pub use self::frontend::{
     FrontendView, Moment, NoCandidate, Pick, Query, SessionView, Sessions, Tried, Wish,
 };
 use self::supervisor::Supervisor;
-pub use self::traffic::{BackendTraffic, Distribution, End, Ends, FrontendTraffic, Gaps, RouteTraffic, Want};
+pub use self::traffic::{BackendTraffic, Distribution, Ends, FrontendTraffic, Gaps, RouteTraffic, Want};
 use crate::catalog::CatalogReader;
 
 /// How often a dead actor is looked for. A dead one costs no request: the views it published stay. Idle wake-ups cost

@@ -45,6 +45,7 @@ use actix_web::body::{BoxBody, MessageBody as _};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse, fn_service};
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
+use ollamaflow_protocol::end::End;
 use ollamaflow_protocol::proxies::TrustedProxies;
 use ollamaflow_protocol::route::{self, ClientProtocol, Kind, Route};
 
@@ -55,7 +56,7 @@ use self::refusal::Refusal;
 use self::tally::Counted;
 use self::trace::Trace;
 use self::translating::Translating;
-use crate::actors::{Directory, End, Moment};
+use crate::actors::{Directory, Moment};
 use crate::cluster::Cluster;
 use crate::keys::{Keys, Pass};
 use crate::listener::{Connection, Keeping};

@@ -20,7 +20,7 @@ mod table;
 mod usage;
 
 pub use self::asking::{ClusterUsage, NodeAnswer, answer_peers, ask_all};
-pub(crate) use self::handle::{KeyDenied, KeyEnd, KeyHandle, Pass};
+pub(crate) use self::handle::{KeyDenied, KeyHandle, Pass};
 pub use self::table::Keys;
 pub(crate) use self::table::{KeyCounts, Shown, bearer, hash};
 pub use self::usage::{Usage, UsageError};

@@ -5,6 +5,7 @@
 
 pub mod catalog;
 pub mod cluster;
+pub mod end;
 pub mod error;
 pub mod header;
 pub mod host;

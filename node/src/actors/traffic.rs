@@ -11,24 +11,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use ollamaflow_protocol::end::End;
 use ollamaflow_protocol::route::Operation;
 
 pub use self::gaps::Gaps;
 pub use self::histogram::{Distribution, Histogram, OF_GAPS, OF_REQUESTS};
 use super::BackendHandle;
-
-/// The end of a client's request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// The client has a whole answer, which is no error.
-    Complete,
-    /// It was told of an error, by status or by the last frame of a stream; or its connection was cut.
-    Error,
-    /// It went away.
-    Cancelled,
-    /// It was not let in: no such path or frontend, or the frontend's rules about heads.
-    Refused,
-}
 
 /// Why a request got no backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,23 +71,6 @@ pub struct BackendTraffic {
     opened: AtomicU64,
     probes: [AtomicU64; 2],
     probe_times: OfRequests,
-}
-
-// === impl End ===
-
-impl End {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Complete, Self::Error, Self::Cancelled, Self::Refused];
-
-    /// The value of the metric's label.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Complete => "complete",
-            Self::Error => "error",
-            Self::Cancelled => "cancelled",
-            Self::Refused => "refused",
-        }
-    }
 }
 
 // === impl Want ===

@@ -15,6 +15,7 @@ use actix_web::HttpRequest;
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::http::{Method, StatusCode};
 use bytes::Bytes;
+use ollamaflow_protocol::end::End;
 use ollamaflow_protocol::id::BackendId;
 use ollamaflow_protocol::wire::Usage;
 use smallvec::SmallVec;
@@ -25,7 +26,7 @@ use super::journal::Heard;
 use super::origin::Origin;
 use super::spans::{self, Spans};
 use super::trace::Trace;
-use crate::actors::{Decision, End};
+use crate::actors::Decision;
 use crate::telemetry::{AccessLog, Traces, cut, name};
 
 /// Room for the usual path and the names of a frontend, a model and a backend.

@@ -33,6 +33,7 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
+use ollamaflow_protocol::end::End;
 use ollamaflow_protocol::header as names;
 use ollamaflow_protocol::id::BackendId;
 use ollamaflow_protocol::models::change::Change;
@@ -57,7 +58,6 @@ use super::respond;
 use super::tally::Counted;
 use super::trace::Trace;
 use crate::actors::Decision;
-use crate::actors::End;
 
 const BACKENDS: HeaderName = HeaderName::from_static(names::BACKENDS);
 const UNRECORDED: HeaderName = HeaderName::from_static(names::UNRECORDED);

@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use actix_web::body::BodySize;
 use bytes::Bytes;
+use ollamaflow_protocol::end::End;
 use ollamaflow_protocol::models::alias::Echo;
 use ollamaflow_protocol::translate;
 use ollamaflow_protocol::wire::fault::{self, Fault};
@@ -25,7 +26,7 @@ use super::answer::{AnswerBody, Held, Live as Arriving};
 use super::closing::{self, Place};
 use super::resume::{Resumable, Resumed, Resuming};
 use super::tally::Counted;
-use crate::actors::{End, Gaps, Outcome, Permit};
+use crate::actors::{Gaps, Outcome, Permit};
 use crate::clock;
 use crate::upstream::{BodyError, BodyKind, ResponseBody};
 

@@ -6,6 +6,7 @@ use actix_web::body::{BoxBody, MessageBody as _};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, Version};
 use actix_web::{HttpRequest, HttpResponse};
+use ollamaflow_protocol::end::End;
 use ollamaflow_protocol::header as names;
 use ollamaflow_protocol::id::BackendId;
 use ollamaflow_protocol::route::Kind;
@@ -17,7 +18,6 @@ use super::identity::RequestId;
 use super::ingress::Admitted;
 use super::relay::{Ending, Relay, Streaming};
 use super::tally::Counted;
-use crate::actors::End;
 
 /// By which Anthropic's API names a request, and its SDKs in what they return and raise.
 const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");

@@ -10,12 +10,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
+use ollamaflow_protocol::end::End;
 use ollamaflow_protocol::route::{Kind, Operation};
 use ollamaflow_protocol::wire::Usage;
 
 use super::account::Account;
 use super::identity::{self, RequestId, Traceparent};
-use crate::actors::End;
 use crate::actors::{BackendView, Decision};
 use crate::telemetry::{Attribute, AttributeValue, Parent, Span, SpanKind, Trace, Traces};
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use ollamaflow_protocol::end::End;
 use ollamaflow_protocol::route::Operation;
 use ollamaflow_protocol::wire::Usage;
 
@@ -16,8 +17,8 @@ use self::models::credible;
 pub use self::models::{ModelTokens, Models};
 use super::account::Account;
 use super::ingress::Admitted;
-use crate::actors::{BackendHandle, End, Ends, FrontendHandle, RouteTraffic};
-use crate::keys::{KeyEnd, Pass};
+use crate::actors::{BackendHandle, Ends, FrontendHandle, RouteTraffic};
+use crate::keys::Pass;
 
 /// The counts of a node that belong to no frontend.
 #[derive(Debug, Default)]
@@ -43,17 +44,6 @@ pub(super) struct Counted {
     account: Option<Rc<Account>>,
     /// Its hold on the virtual key that it came with.
     pass: Option<Box<Pass>>,
-}
-
-impl From<End> for KeyEnd {
-    fn from(end: End) -> Self {
-        match end {
-            End::Complete => Self::Complete,
-            End::Error => Self::Error,
-            End::Cancelled => Self::Cancelled,
-            End::Refused => Self::Refused,
-        }
-    }
 }
 
 // === impl Tally ===
@@ -123,7 +113,7 @@ impl Counted {
     /// Its key does not let it in, as its body shows.
     pub(super) fn refused(&self) {
         if let Some(pass) = &self.pass {
-            pass.end(KeyEnd::Refused);
+            pass.end(End::Refused);
         }
     }
 
@@ -181,7 +171,7 @@ impl Drop for Counted {
         let took = self.started.elapsed();
         self.frontend.traffic().end(self.operation, self.end, took, self.route.as_deref());
         if let Some(pass) = &self.pass {
-            pass.end(self.end.into());
+            pass.end(self.end);
         }
         if let Some(account) = &self.account {
             account.ends(self.end);

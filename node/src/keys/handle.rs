@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use ollamaflow_protocol::end::End;
 use ollamaflow_protocol::id::{FrontendId, KeyId};
 use ollamaflow_protocol::object::Key;
 use ollamaflow_protocol::object::key::{KeyOperation, ModelScope};
@@ -39,7 +40,7 @@ pub(super) struct Counters {
     in_flight: AtomicU32,
     requests: Meter,
     tokens: Meter,
-    ends: [AtomicU64; KeyEnd::ALL.len()],
+    ends: [AtomicU64; End::ALL.len()],
     prompt_tokens: AtomicU64,
     completion_tokens: AtomicU64,
     /// What is not in the books yet.
@@ -48,19 +49,6 @@ pub(super) struct Counters {
 
 /// What was used, by day and model.
 pub(super) type Noted = HashMap<(Day, String), Counts>;
-
-/// How a request with a key ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum KeyEnd {
-    /// With a whole answer, which is no error.
-    Complete,
-    /// With an error.
-    Error,
-    /// The client went away.
-    Cancelled,
-    /// It was not let in: by what the key is for, or by its limits.
-    Refused,
-}
 
 /// Why a key does not let a request in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -90,7 +78,7 @@ pub(crate) enum KeyDenied {
 #[derive(Debug)]
 pub(crate) struct Pass {
     handle: Arc<KeyHandle>,
-    end: Cell<KeyEnd>,
+    end: Cell<End>,
     model: RefCell<Option<String>>,
     tokens: Cell<(u64, u64)>,
 }
@@ -131,13 +119,13 @@ impl KeyHandle {
         operation: Operation,
     ) -> Result<Pass, KeyDenied> {
         if let Err(denied) = self.check(frontend, operation).and_then(|()| self.take_place()) {
-            self.counters.count(KeyEnd::Refused);
+            self.counters.count(End::Refused);
             return Err(denied);
         }
         // From here on the place is given back when this is dropped.
         let pass = Pass {
             handle: self.clone(),
-            end: Cell::new(KeyEnd::Cancelled),
+            end: Cell::new(End::Cancelled),
             model: RefCell::new(None),
             tokens: Cell::new((0, 0)),
         };
@@ -145,7 +133,7 @@ impl KeyHandle {
         if per_minute > 0
             && let Err(retry_after) = self.counters.requests.take(self.counters.elapsed(), per_minute)
         {
-            pass.end(KeyEnd::Refused);
+            pass.end(End::Refused);
             return Err(KeyDenied::Requests { per_minute, retry_after });
         }
         Ok(pass)
@@ -186,23 +174,6 @@ impl KeyHandle {
     }
 }
 
-// === impl KeyEnd ===
-
-impl KeyEnd {
-    /// All of them.
-    pub(crate) const ALL: [Self; 4] = [Self::Complete, Self::Error, Self::Cancelled, Self::Refused];
-
-    /// The value of the metric's label.
-    pub(crate) fn label(self) -> &'static str {
-        match self {
-            Self::Complete => "complete",
-            Self::Error => "error",
-            Self::Cancelled => "cancelled",
-            Self::Refused => "refused",
-        }
-    }
-}
-
 // === impl KeyDenied ===
 
 impl KeyDenied {
@@ -221,9 +192,9 @@ impl KeyDenied {
 
 impl Pass {
     /// How the request ends; the last word counts.
-    pub(crate) fn end(&self, end: KeyEnd) {
+    pub(crate) fn end(&self, end: End) {
         // What a key has refused stays refused, however that is told to the client.
-        if self.end.get() != KeyEnd::Refused {
+        if self.end.get() != End::Refused {
             self.end.set(end);
         }
     }
@@ -250,13 +221,13 @@ impl Drop for Pass {
         counters.leave();
         let end = self.end.get();
         counters.count(end);
-        if end == KeyEnd::Refused {
+        if end == End::Refused {
             return;
         }
         let (prompt_tokens, completion_tokens) = self.tokens.get();
         counters.prompt_tokens.fetch_add(prompt_tokens, Ordering::Relaxed);
         counters.completion_tokens.fetch_add(completion_tokens, Ordering::Relaxed);
-        let errors = u64::from(end == KeyEnd::Error);
+        let errors = u64::from(end == End::Error);
         let counts = Counts { requests: 1, errors, prompt_tokens, completion_tokens };
         counters.note(clock::now(), self.model.take().as_deref(), &counts);
     }
@@ -280,7 +251,7 @@ impl Counters {
     }
 
     /// Requests that ended so.
-    pub(super) fn ended(&self, end: KeyEnd) -> u64 {
+    pub(super) fn ended(&self, end: End) -> u64 {
         self.ends[end as usize].load(Ordering::Relaxed)
     }
 
@@ -307,7 +278,7 @@ impl Counters {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
-    fn count(&self, end: KeyEnd) {
+    fn count(&self, end: End) {
         self.ends[end as usize].fetch_add(1, Ordering::Relaxed);
     }
 
@@ -352,7 +323,7 @@ mod tests {
         assert!(matches!(enter(&handle), Err(KeyDenied::Requests { .. })));
         let counters = handle.counters();
         assert_eq!(counters.in_flight.load(Ordering::Relaxed), 0);
-        assert_eq!((counters.ended(KeyEnd::Cancelled), counters.ended(KeyEnd::Refused)), (3, 3));
+        assert_eq!((counters.ended(End::Cancelled), counters.ended(End::Refused)), (3, 3));
     }
 
     #[test]
@@ -361,7 +332,7 @@ mod tests {
         let (one, two) = (enter(&handle).unwrap(), enter(&handle).unwrap());
         one.used(100, 20);
         assert!(matches!(enter(&handle), Err(KeyDenied::Tokens { per_minute: 10, .. })));
-        one.end(KeyEnd::Complete);
+        one.end(End::Complete);
         drop((one, two));
         assert_eq!(handle.counters().tokens(), (100, 20));
     }
@@ -372,11 +343,11 @@ mod tests {
         let pass = enter(&handle).unwrap();
         pass.model("LLAMA3:latest");
         pass.used(3, 4);
-        pass.end(KeyEnd::Error);
+        pass.end(End::Error);
         drop(pass);
         let refused = enter(&handle).unwrap();
-        refused.end(KeyEnd::Refused);
-        refused.end(KeyEnd::Error);
+        refused.end(End::Refused);
+        refused.end(End::Error);
         drop(refused);
         let noted: Vec<_> = handle.counters().drain().into_iter().collect();
         let counts = Counts { requests: 1, errors: 1, prompt_tokens: 3, completion_tokens: 4 };

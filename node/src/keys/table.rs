@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use ollamaflow_protocol::catalog::Catalog;
 use ollamaflow_protocol::cluster::ClusterState;
+use ollamaflow_protocol::end::End;
 use ollamaflow_protocol::id::KeyId;
 use ollamaflow_protocol::token_hash::TokenHash;
 use ring::digest::{SHA256, digest};
 
-use super::handle::{Counters, KeyEnd, KeyHandle, Noted};
+use super::handle::{Counters, KeyHandle, Noted};
 use crate::cluster::Cluster;
 
 /// All keys. Requests read a snapshot; whoever knows a newer catalog publishes it.
@@ -40,7 +41,7 @@ struct Published {
 pub(crate) struct KeyCounts {
     pub(crate) id: KeyId,
     /// Requests, by how they ended.
-    pub(crate) ends: [(KeyEnd, u64); KeyEnd::ALL.len()],
+    pub(crate) ends: [(End, u64); End::ALL.len()],
     /// Tokens of prompts and of answers.
     pub(crate) tokens: (u64, u64),
 }
@@ -135,7 +136,7 @@ impl Keys {
         let table = self.newest.load();
         let counts = table.0.values().map(|handle| {
             let counters = handle.counters();
-            let ends = KeyEnd::ALL.map(|end| (end, counters.ended(end)));
+            let ends = End::ALL.map(|end| (end, counters.ended(end)));
             KeyCounts { id: handle.id().clone(), ends, tokens: counters.tokens() }
         });
         let mut counts: Vec<_> = counts.collect();
@@ -237,7 +238,7 @@ mod tests {
         assert_eq!(found(&keys, &["Bearer s1"], &[]).0, None);
         assert_eq!(found(&keys, &["Bearer s2"], &[]).0.as_deref(), Some("k1"));
         drop(pass.unwrap());
-        assert_eq!(keys.counts()[0].ends[KeyEnd::Cancelled as usize].1, 1);
+        assert_eq!(keys.counts()[0].ends[End::Cancelled as usize].1, 1);
         assert_eq!(keys.drain().len(), 1);
     }
 

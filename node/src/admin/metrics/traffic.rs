@@ -9,7 +9,7 @@ use prometheus_client::encoding::DescriptorEncoder;
 
 use super::family::Family;
 use super::names;
-use crate::actors::{Directory, End, Ends, FrontendHandle, Want};
+use crate::actors::{Directory, Ends, FrontendHandle, Want};
 use crate::gateway::Tally;
 
 /// The label of what a request does not have.
@@ -156,3 +156,4 @@ fn each(
     }
     Ok(())
 }
+use ollamaflow_protocol::end::End;

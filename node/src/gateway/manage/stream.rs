@@ -9,12 +9,12 @@ use actix_web::rt::spawn;
 use actix_web::rt::task::JoinHandle;
 use bytes::Bytes;
 use futures_util::future::poll_fn;
+use ollamaflow_protocol::end::End;
 use ollamaflow_protocol::id::BackendId;
 use ollamaflow_protocol::models::progress::Outcome;
 use tokio::sync::mpsc;
 
 use super::progress::stopped;
-use crate::actors::End;
 use crate::gateway::closing::{self, Place};
 use crate::gateway::tally::Counted;
 
