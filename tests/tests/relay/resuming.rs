@@ -123,9 +123,8 @@ fn dies(api: Api) -> Fault {
 
 /// Streams that went on, by the node's metrics.
 async fn resumed(node: &Node) -> f64 {
-    let metrics = Request::get("/metrics").send(node.addr()).await.collect().await.text();
-    let count = metrics.lines().find_map(|line| line.strip_prefix("ollamaflow_streams_resumed_total "));
-    count.unwrap_or_else(|| panic!("{metrics}")).parse().unwrap()
+    let metrics = node.metrics().await;
+    metrics.sum("ollamaflow_streams_resumed_total", &[]).unwrap_or_else(|| panic!("{}", metrics.text()))
 }
 
 fn is_whole(seen: &Seen, times: u64, what: &str) {
