@@ -47,6 +47,9 @@ use crate::clock::now;
 /// would get requests for models that it does not have.
 const FIRST_LIST: Duration = Duration::from_secs(5);
 
+/// How much sooner than [`ProbeSettings::startup_interval`] a probe follows a good one before the first verdict.
+const SOONER: u32 = 10;
+
 /// Cadence of the health checks; settings `HealthCheck.*`.
 #[derive(Clone, Debug)]
 pub struct ProbeSettings {
@@ -54,7 +57,7 @@ pub struct ProbeSettings {
     pub interval: Duration,
     /// Longest wait for a probe's answer.
     pub timeout: Duration,
-    /// Pause between probes until the first verdict, healthy or not.
+    /// Pause between probes until the first verdict, healthy or not; a tenth of it after a good probe.
     pub startup_interval: Duration,
     /// Random spread of `interval`, in percent of it, both ways.
     pub jitter_percent: u8,
@@ -137,15 +140,17 @@ impl BackendActor {
                 actor.record(result.is_ok(), why.as_deref(), ctx);
                 actor.discover(ctx);
             }
-            let pause = actor.pause();
+            let pause = actor.pause(result.is_ok());
             actor.probe_after(pause, ctx);
         });
         self.next_probe = Some(ctx.spawn(probing));
     }
 
-    fn pause(&self) -> Duration {
+    /// Until the next probe, after one that was good or was not.
+    fn pause(&self, good: bool) -> Duration {
         if !self.health.has_verdict() {
-            return self.settings.startup_interval;
+            // What answers is up, and needs no time to get there; what does not answer may be about to start.
+            return self.settings.startup_interval / if good { SOONER } else { 1 };
         }
         let spread = f64::from(self.settings.jitter_percent) / 100.0;
         self.settings.interval.mul_f64(1.0 + spread * (fastrand::f64() * 2.0 - 1.0))

@@ -28,12 +28,13 @@ const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// until it asks again.
 const LEADERLESS: Duration = Duration::from_secs(2);
 
-/// Looks after the node until it steps aside or is dropped.
+/// Looks after the node until it steps aside or is dropped: at its pace, and at once when another one leads, for a cluster
+/// that has just been founded waits for its first objects.
 pub(super) async fn keep_up(node: Weak<Node>, consensus: Arc<Consensus>) {
     let mut leaderless_since = None;
     let mut asked = Instant::now();
     loop {
-        let pause = {
+        let (pause, leadership) = {
             let Some(node) = node.upgrade() else { return };
             if node.standing() != Standing::Member {
                 return;
@@ -56,9 +57,9 @@ pub(super) async fn keep_up(node: Weak<Node>, consensus: Arc<Consensus>) {
             if asks {
                 asked = Instant::now();
             }
-            look(&node, &consensus, &leadership, asks).await
+            (look(&node, &consensus, &leadership, asks).await, leadership)
         };
-        tokio::time::sleep(pause).await;
+        consensus.leadership_after(&leadership, pause).await;
     }
 }
 

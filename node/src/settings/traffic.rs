@@ -15,7 +15,7 @@ pub struct HealthCheck {
     /// Longest wait for the answer to a probe, in milliseconds.
     #[serde(deserialize_with = "between::<10, INT_MAX, _, _>")]
     pub timeout_ms: u32,
-    /// Time between two probes until the health of a new backend is known, in milliseconds.
+    /// Time between two probes until the health of a new backend is known, in milliseconds; a tenth of it after a good one.
     #[serde(deserialize_with = "between::<10, INT_MAX, _, _>")]
     pub startup_interval_ms: u32,
     /// By how much an interval varies at random, in percent up and down, so that probes spread out.

@@ -28,6 +28,17 @@ async fn with_the_default_settings_a_backend_is_taken_up_soon_after_the_start() 
 }
 
 #[tokio::test]
+async fn a_good_probe_is_followed_sooner_than_a_failed_one_until_the_first_verdict() {
+    let (dead, good) = (engine(), engine());
+    dead.set_fault(FaultKind::HealthFails { status: 500 }.path("/"));
+    let paces = json!({ "IntervalMs": NEVER_MS, "StartupIntervalMs": 10_000, "TimeoutMs": 10_000 });
+    let node = before(&dead).settings(&health_checks(&paces)).backend(backend("good", &good)).start().await;
+    node.wait_healthy(&["good"]).await;
+    wait::until("the dead backend was probed", || probes(&dead) >= 1).await;
+    assert_eq!((probes(&good), probes(&dead)), (2, 1));
+}
+
+#[tokio::test]
 async fn a_backend_that_comes_up_late_is_taken_up_too() {
     let engine = engine();
     engine.stop();
