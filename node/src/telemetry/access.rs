@@ -103,7 +103,8 @@ impl AccessLog {
             for queue in sinks.console.iter().chain(&sinks.file) {
                 queue.push(&[whole], false);
             }
-            if sinks.servers.is_empty() {
+            let mut servers = sinks.servers.iter().filter(|(_, queue)| !queue.turns_away()).peekable();
+            if servers.peek().is_none() {
                 return;
             }
             datagram.clear();
@@ -111,7 +112,7 @@ impl AccessLog {
             let message = &whole[if is_json { 0 } else { time + TEXT_HEAD.len() - b"request ended".len() }..];
             sinks.header.write(Severity::Informational, at, TARGET, message, datagram);
             let Some(length) = Server::framed(datagram) else { return };
-            for (_, queue) in &sinks.servers {
+            for (_, queue) in servers {
                 queue.push(&[&length, datagram], false);
             }
         });

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
-use super::queue::Sink;
+use super::queue::{Sink, Written};
 use crate::settings::Logging;
 
 /// Most bytes that wait for whoever reads the console.
@@ -18,10 +18,8 @@ pub(super) fn has_colors(settings: &Logging) -> bool {
 }
 
 impl Sink for Console {
-    fn write(&mut self, records: &[u8], count: u64) -> u64 {
-        match io::stderr().write_all(records) {
-            Ok(()) => 0,
-            Err(_) => count,
-        }
+    fn write(&mut self, records: &[u8], count: u64) -> Written {
+        let lost = if io::stderr().write_all(records).is_ok() { 0 } else { count };
+        Written { lost, rest: None }
     }
 }

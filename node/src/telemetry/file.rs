@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use ollamaflow_protocol::time::Timestamp;
 
-use super::queue::Sink;
+use super::queue::{Sink, Written};
 use crate::clock;
 use crate::settings::Logging;
 
@@ -42,8 +42,8 @@ pub(super) struct DailyFile {
     /// How many days' files are kept; 0 for all.
     retention_days: u16,
     open: Option<Open>,
-    /// When to try again after a failure; there while nothing can be written.
-    retry_at: Option<Instant>,
+    /// Whether nothing could be written the last time.
+    has_failed: bool,
 }
 
 struct Open {
@@ -112,7 +112,7 @@ impl DailyFile {
     /// None if the settings want no files.
     pub(super) fn new(settings: &Logging) -> Option<Self> {
         let place = Place::of(settings)?;
-        Some(Self { place, retention_days: settings.retention_days, open: None, retry_at: None })
+        Some(Self { place, retention_days: settings.retention_days, open: None, has_failed: false })
     }
 
     fn write_on(&mut self, day: Day, records: &[u8]) -> io::Result<()> {
@@ -149,32 +149,24 @@ impl DailyFile {
 }
 
 impl Sink for DailyFile {
-    fn write(&mut self, records: &[u8], count: u64) -> u64 {
-        if self.retry_at.is_some_and(|at| Instant::now() < at) {
-            return count;
-        }
-        let has_failed = self.retry_at.is_some();
-        match self.write_on(Day::of(clock::now()), records) {
-            Ok(()) => {
-                self.retry_at = None;
-                if has_failed {
-                    tracing::info!("the log file can be written again");
-                }
-                0
+    fn write(&mut self, records: &[u8], count: u64) -> Written {
+        let result = self.write_on(Day::of(clock::now()), records);
+        let had_failed = std::mem::replace(&mut self.has_failed, result.is_err());
+        let Err(error) = result else {
+            if had_failed {
+                tracing::info!("the log file can be written again");
             }
-            Err(error) => {
-                self.retry_at = Some(Instant::now() + RETRY);
-                if !has_failed {
-                    let file = self.place.file(Day::of(clock::now()));
-                    tracing::warn!(
-                        file = %file.display(), %error,
-                        "the log file cannot be written and the node goes on without it: make its directory \
-                         writable, or set Logging.LogDirectory (an empty Logging.LogFilename for no file)"
-                    );
-                }
-                count
-            }
+            return Written::default();
+        };
+        if !had_failed {
+            let file = self.place.file(Day::of(clock::now()));
+            tracing::warn!(
+                file = %file.display(), %error,
+                "the log file cannot be written and the node goes on without it: make its directory writable, or set \
+                 Logging.LogDirectory (an empty Logging.LogFilename for no file)"
+            );
         }
+        Written { lost: count, rest: Some(RETRY) }
     }
 }
 
@@ -303,11 +295,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("new"), "a file in the way").unwrap();
         let mut file = DailyFile::new(&logging(directory.path(), 2)).unwrap();
-        assert_eq!(file.write(b"one\n", 1), 1);
+        assert_eq!(file.write(b"one\ntwo\n", 2), Written { lost: 2, rest: Some(RETRY) });
         fs::remove_file(directory.path().join("new")).unwrap();
-        assert_eq!(file.write(b"two\nthree\n", 2), 2, "too early");
-        file.retry_at = Some(Instant::now());
-        assert_eq!(file.write(b"four\n", 1), 0);
+        assert_eq!(file.write(b"three\n", 1), Written::default());
         assert_eq!(files(directory.path()).len(), 1);
     }
 }

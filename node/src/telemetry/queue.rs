@@ -4,7 +4,7 @@
 //! within [`LINGER`], so the cost of waking it and of writing is the same whatever is logged.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,8 +20,17 @@ const COMPLAINT: Duration = Duration::from_secs(10);
 
 /// What lines are written to. Belongs to a thread of its own, and may take its time.
 pub(super) trait Sink: Send + 'static {
-    /// Writes records that were pushed one after the other; returns how many of them were lost.
-    fn write(&mut self, records: &[u8], count: u64) -> u64;
+    /// Writes records that were pushed one after the other.
+    fn write(&mut self, records: &[u8], count: u64) -> Written;
+}
+
+/// What became of records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Written {
+    /// How many of them were lost.
+    pub(super) lost: u64,
+    /// How long it is of no use to try again. Records that come meanwhile are lost, and cost nobody anything.
+    pub(super) rest: Option<Duration>,
 }
 
 /// The end of the buffer that lines are put into. Cheap to clone.
@@ -46,6 +55,8 @@ struct Shared {
     ready: Condvar,
     /// The thread has ended.
     ended: Condvar,
+    /// The sink cannot write now, and what comes is lost.
+    rests: AtomicBool,
     full: AtomicU64,
     failed: AtomicU64,
 }
@@ -71,6 +82,7 @@ impl Queue {
             state: Mutex::default(),
             ready: Condvar::new(),
             ended: Condvar::new(),
+            rests: AtomicBool::new(false),
             full: AtomicU64::new(0),
             failed: AtomicU64::new(0),
         });
@@ -80,16 +92,31 @@ impl Queue {
             let mut records = Vec::new();
             let mut complaint = Complaint::new(name);
             while let Some(count) = theirs.take(&mut records) {
-                let lost = sink.write(&records, count);
+                let Written { lost, rest } = sink.write(&records, count);
                 theirs.failed.fetch_add(lost, Ordering::Relaxed);
                 complaint.make(theirs.lost());
+                if let Some(rest) = rest {
+                    theirs.rest(rest);
+                }
             }
         })?;
         Ok(Self(shared))
     }
 
+    /// Whether the sink cannot write now. Then the record that is to be pushed counts as lost, and need not be made.
+    pub(super) fn turns_away(&self) -> bool {
+        let rests = self.0.rests.load(Ordering::Relaxed);
+        if rests {
+            self.0.failed.fetch_add(1, Ordering::Relaxed);
+        }
+        rests
+    }
+
     /// Puts a record into the buffer, or counts it as lost.
     pub(super) fn push(&self, parts: &[&[u8]], is_urgent: bool) {
+        if self.turns_away() {
+            return;
+        }
         let shared = &*self.0;
         let length: usize = parts.iter().map(|part| part.len()).sum();
         let mut state = shared.lock();
@@ -145,8 +172,12 @@ impl Shared {
 
     /// Waits for records and swaps them for what is in `records`; `None` when there will be no more.
     fn take(&self, records: &mut Vec<u8>) -> Option<u64> {
+        let used = records.len();
         records.clear();
-        records.shrink_to(KEPT_BYTES);
+        // Not at each turn under load: a large block that grows again is new memory of the system's, page by page.
+        if records.capacity() > 4 * used {
+            records.shrink_to(KEPT_BYTES);
+        }
         let mut state = self.lock();
         while state.count == 0 {
             if state.is_closed {
@@ -162,6 +193,14 @@ impl Shared {
         state.is_urgent = false;
         std::mem::swap(&mut state.records, records);
         Some(std::mem::take(&mut state.count))
+    }
+
+    /// Turns records away for so long, or until there will be no more.
+    fn rest(&self, rest: Duration) {
+        self.rests.store(true, Ordering::Relaxed);
+        let is_open = |state: &mut State| !state.is_closed;
+        let _state = self.ready.wait_timeout_while(self.lock(), rest, is_open);
+        self.rests.store(false, Ordering::Relaxed);
     }
 
     fn lost(&self) -> Lost {
@@ -220,21 +259,24 @@ mod tests {
     /// Writes when it is let to, and tells what it has got.
     struct Gated {
         gate: Receiver<()>,
-        written: Sender<Written>,
+        written: Sender<Record>,
         fails: bool,
     }
 
     impl Sink for Gated {
-        fn write(&mut self, records: &[u8], count: u64) -> u64 {
+        fn write(&mut self, records: &[u8], count: u64) -> Written {
             let _ = self.gate.recv();
             let _ = self.written.send((records.to_vec(), count));
-            if self.fails { count } else { 0 }
+            let failed = Written { lost: count, rest: Some(FOREVER) };
+            if self.fails { failed } else { Written::default() }
         }
     }
 
-    type Written = (Vec<u8>, u64);
+    type Record = (Vec<u8>, u64);
 
-    fn gated(bound: usize, fails: bool) -> (Queue, Sender<()>, Receiver<Written>) {
+    const FOREVER: Duration = Duration::from_secs(1_000_000);
+
+    fn gated(bound: usize, fails: bool) -> (Queue, Sender<()>, Receiver<Record>) {
         let ((open, gate), (written, got)) = (channel(), channel());
         (Queue::start("test", bound, Gated { gate, written, fails }).unwrap(), open, got)
     }
@@ -279,5 +321,22 @@ mod tests {
         queue.push(&[b"last\n"], false);
         queue.close();
         queue.wait_ended(Instant::now() + Duration::from_millis(50));
+    }
+
+    #[test]
+    fn what_comes_while_a_sink_rests_is_lost_and_counted_and_the_end_does_not_wait_for_it() {
+        let (queue, open, got) = gated(1000, true);
+        queue.push(&[b"one\n"], true);
+        open.send(()).unwrap();
+        assert_eq!(got.recv().unwrap().1, 1);
+        while !queue.0.rests.load(Ordering::Relaxed) {
+            thread::yield_now();
+        }
+        assert!(queue.turns_away());
+        queue.push(&[b"two\n"], true);
+        assert_eq!(queue.lost(), Lost { full: 0, failed: 3 });
+        queue.close();
+        queue.wait_ended(Instant::now() + Duration::from_secs(60));
+        assert!(queue.0.lock().has_ended);
     }
 }

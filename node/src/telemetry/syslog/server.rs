@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use crate::settings::SyslogServer;
-use crate::telemetry::queue::Sink;
+use crate::telemetry::queue::{Sink, Written};
 
 /// How long a server is left alone that refuses datagrams or whose name is not known.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -30,8 +30,8 @@ pub(in crate::telemetry) struct Server {
     /// Whether it is the one that nobody has asked for: its absence is no news.
     is_default: bool,
     socket: Option<(UdpSocket, Instant)>,
-    /// Until then nothing is sent.
-    paused_until: Option<Instant>,
+    /// Whether it has just been left alone.
+    has_rested: bool,
     /// Whether it has been told that it cannot be reached.
     is_lost: bool,
 }
@@ -50,7 +50,7 @@ impl Server {
             from: randomize_ports.then_some(*minimum_port..=*maximum_port),
             is_default: bare == "127.0.0.1" && *port == 514,
             socket: None,
-            paused_until: None,
+            has_rested: false,
             is_lost: false,
         }
     }
@@ -129,24 +129,21 @@ impl Server {
 }
 
 impl Sink for Server {
-    fn write(&mut self, records: &[u8], count: u64) -> u64 {
-        if self.paused_until.is_some_and(|until| Instant::now() < until) {
-            return count;
-        }
+    fn write(&mut self, records: &[u8], count: u64) -> Written {
         match self.send_all(records) {
             Ok(()) => {
-                // That a datagram was sent says nothing; that there was a pause and still is no refusal says little.
-                if self.paused_until.take().is_none() {
+                // That a datagram was sent says nothing; that another one was not refused says little.
+                if !std::mem::take(&mut self.has_rested) {
                     self.tell(None);
                 }
-                0
+                Written::default()
             }
             Err((error, sent)) => {
-                self.paused_until = Some(Instant::now() + PAUSE);
+                self.has_rested = true;
                 self.tell(Some(&error));
                 // A refusal is told of by the next datagram: the one before it is lost too.
                 let refused = u64::from(error.kind() == io::ErrorKind::ConnectionRefused);
-                count - sent + refused
+                Written { lost: count - sent + refused, rest: Some(PAUSE) }
             }
         }
     }
@@ -173,7 +170,7 @@ mod tests {
         let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
         receiver.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         let mut server = server(receiver.local_addr().unwrap().port(), true);
-        assert_eq!(server.write(&records(&["one", "", "three"]), 3), 0);
+        assert_eq!(server.write(&records(&["one", "", "three"]), 3), Written::default());
         let mut buffer = [0; 64];
         for expected in ["one", "", "three"] {
             let (length, from) = receiver.recv_from(&mut buffer).unwrap();
@@ -188,16 +185,14 @@ mod tests {
         let address = receiver.local_addr().unwrap();
         drop(receiver);
         let mut server = server(address.port(), false);
-        let mut lost = 0;
-        while server.paused_until.is_none() {
-            lost = server.write(&records(&["x"]), 1);
+        let mut written = Written::default();
+        while written == Written::default() {
+            written = server.write(&records(&["x"]), 1);
         }
-        assert_eq!(lost, 2, "the one before and this one");
-        assert_eq!(server.write(&records(&["x", "y"]), 2), 2);
+        assert_eq!(written, Written { lost: 2, rest: Some(PAUSE) }, "the one before and this one");
 
         let receiver = UdpSocket::bind(address).unwrap();
-        server.paused_until = Some(Instant::now());
-        assert_eq!(server.write(&records(&["again"]), 1), 0);
+        assert_eq!(server.write(&records(&["again"]), 1), Written::default());
         let mut buffer = [0; 64];
         assert_eq!(receiver.recv(&mut buffer).unwrap(), 5);
     }
