@@ -4,8 +4,8 @@
 #   vip                 HAProxy with the configuration of the compose cluster
 #
 # Builds with the classic builder as well as with BuildKit. Where no registry can be reached, scripts/base-images
-# makes the two base images first. Other ones serve as well if both have the same C library, and one has cargo and gcc,
-# the other apt. Stages that the classic builder leaves behind have a label:
+# makes the two base images first. Other ones serve as well if both have the same C library, and one has cargo and gcc
+# (and make, or apt), the other apt. Stages that the classic builder leaves behind have a label:
 # docker image prune --filter label=ollamaflow.stage=build
 ARG BUILD_IMAGE=rust:1-slim-bookworm
 ARG RUNTIME_IMAGE=debian:bookworm-slim
@@ -30,6 +30,9 @@ ARG PROFILE=release
 ARG JOBS=
 WORKDIR /source
 COPY --from=manifests /source .
+# Some Rust images have a compiler for C and no make, which the allocator's build needs.
+RUN command -v make >/dev/null || \
+    { apt-get update -qq && apt-get install -qq --yes --no-install-recommends make && rm -rf /var/lib/apt/lists/*; }
 RUN cargo build --locked --profile "$PROFILE" ${JOBS:+--jobs "$JOBS"} --bin ollamaflow --bin simulated-backend
 LABEL ollamaflow.stage=build
 
