@@ -1,8 +1,12 @@
-//! The wall clock of this node, as the timestamps of the API.
+//! The clocks of this node: the wall clock, as the timestamps of the API, and the steady one of connections' tasks.
+
+mod turn;
 
 use std::time::SystemTime;
 
 use ollamaflow_protocol::time::Timestamp;
+
+pub use self::turn::{Turns, since, turn};
 
 /// The present. A clock before 1970 reads as 1970.
 pub fn now() -> Timestamp {

@@ -39,7 +39,7 @@ mod unread;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix_web::body::{BoxBody, MessageBody as _};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse, fn_service};
@@ -57,6 +57,7 @@ use self::tally::Counted;
 use self::trace::Trace;
 use self::translating::Translating;
 use crate::actors::{Directory, Moment};
+use crate::clock;
 use crate::cluster::Cluster;
 use crate::keys::{Keys, Pass};
 use crate::listener::{Connection, Keeping};
@@ -171,7 +172,7 @@ impl Gateway {
     /// Answers one request; every way out has the id and the CORS headers.
     async fn serve(&self, request: &HttpRequest, payload: Payload) -> HttpResponse<BoxBody> {
         let id = RequestId::random();
-        let started = Instant::now();
+        let started = clock::turn();
         let account = Account::begin(&self.access, self.traces.as_ref(), &id, request, started);
         let answer = Connection::answer(request);
         let (payload, unread) = unread::watch(request, payload);

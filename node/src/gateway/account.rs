@@ -27,6 +27,7 @@ use super::origin::Origin;
 use super::spans::{self, Spans};
 use super::trace::Trace;
 use crate::actors::Decision;
+use crate::clock;
 use crate::telemetry::{AccessLog, Traces, cut, name};
 
 /// Room for the usual path and the names of a frontend, a model and a backend.
@@ -222,7 +223,7 @@ impl Account {
 
     fn passed(&self, bytes: usize) {
         if self.first.get().is_none() {
-            self.first.set(Some(self.started.elapsed()));
+            self.first.set(Some(clock::since(self.started)));
         }
         self.bytes.set(self.bytes.get() + bytes as u64);
     }
@@ -239,7 +240,7 @@ impl Account {
 
 impl Drop for Account {
     fn drop(&mut self) {
-        let duration = self.started.elapsed();
+        let duration = clock::since(self.started);
         let end = self.end();
         let spans = self.spans.take();
         let names = self.names.borrow();

@@ -4,12 +4,11 @@ mod decoding;
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::HttpRequest;
 use actix_web::dev::Payload;
 use actix_web::http::header;
-use actix_web::rt::time::Instant;
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
 use ollamaflow_protocol::inspect::{RequestFacts, inspect, inspect_with_prefix};
@@ -29,6 +28,7 @@ use super::manage;
 use super::naming;
 use super::patience::{Progress, within};
 use super::refusal::Refusal;
+use crate::clock;
 use crate::listener::Connection;
 use crate::telemetry::Excerpt;
 use crate::upstream::{BodySourceError, RequestBody};
@@ -316,12 +316,12 @@ impl Source {
 
 impl Pace {
     fn start(timeout: Duration) -> Self {
-        Self { start: Instant::now(), timeout }
+        Self { start: clock::turn(), timeout }
     }
 
     /// The pause is bounded, and so is the average rate: a client that trickles single bytes is cut too.
     fn pause(&self, received: u64) -> Duration {
         let allowed = self.timeout.saturating_add(Duration::from_secs(received / MIN_RATE));
-        self.timeout.min(allowed.saturating_sub(self.start.elapsed()))
+        self.timeout.min(allowed.saturating_sub(clock::since(self.start)))
     }
 }

@@ -6,10 +6,12 @@
 use std::cell::Cell;
 use std::pin::pin;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use actix_web::rt::time::{Instant, timeout};
+use actix_web::rt::time::timeout;
 use futures_util::future::poll_immediate;
+
+use crate::clock;
 
 /// Whose turn it is while a body streams through; shared by the body and the attempt that sends it.
 #[derive(Clone, Debug)]
@@ -63,7 +65,7 @@ pub(super) async fn within_turn<F: Future>(
 impl Progress {
     /// At the beginning it is the backend's turn: it takes the connection.
     pub(super) fn start() -> Self {
-        Self(Rc::new(Cell::new(Awaited::Backend(Instant::now()))))
+        Self(Rc::new(Cell::new(Awaited::Backend(clock::turn()))))
     }
 
     /// The backend has taken everything that there is.
@@ -73,14 +75,14 @@ impl Progress {
 
     /// The backend was given something to take, or has all.
     pub(super) fn await_backend(&self) {
-        self.0.set(Awaited::Backend(Instant::now()));
+        self.0.set(Awaited::Backend(clock::turn()));
     }
 
     /// How long the backend has kept us waiting.
     fn waited(&self) -> Duration {
         match self.0.get() {
             Awaited::Client => Duration::ZERO,
-            Awaited::Backend(since) => since.elapsed(),
+            Awaited::Backend(since) => clock::since(since),
         }
     }
 }

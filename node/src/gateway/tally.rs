@@ -18,6 +18,7 @@ pub use self::models::{ModelTokens, Models};
 use super::account::Account;
 use super::ingress::Admitted;
 use crate::actors::{BackendHandle, Ends, FrontendHandle, RouteTraffic};
+use crate::clock;
 use crate::keys::Pass;
 
 /// The counts of a node that belong to no frontend.
@@ -168,7 +169,7 @@ impl Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let took = self.started.elapsed();
+        let took = clock::since(self.started);
         self.frontend.traffic().end(self.operation, self.end, took, self.route.as_deref());
         if let Some(pass) = &self.pass {
             pass.end(self.end);

@@ -4,9 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
+use std::time::Instant;
 
 use actix_web::HttpRequest;
-use actix_web::rt::time::Instant;
+
+use crate::clock;
 
 /// One client connection. Belongs to one thread.
 #[derive(Debug)]
@@ -108,7 +110,7 @@ impl Drop for Answer {
     fn drop(&mut self) {
         let Some(connection) = &self.connection else { return };
         connection.answered.set(connection.answered.get() + 1);
-        connection.answered_at.set(Some(Instant::now()));
+        connection.answered_at.set(Some(clock::turn()));
         if let Some(reader) = connection.reader.borrow_mut().take() {
             reader.wake();
         }

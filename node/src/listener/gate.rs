@@ -8,9 +8,9 @@ use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use actix_web::rt::time::{Instant, Sleep, sleep};
+use actix_web::rt::time::{Sleep, sleep};
 use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -234,7 +234,7 @@ impl Idling {
             if end <= now {
                 return true;
             }
-            timer.as_mut().reset(end);
+            timer.as_mut().reset(end.into());
         }
         false
     }

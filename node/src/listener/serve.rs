@@ -9,7 +9,8 @@ use actix_http::error::DispatchError;
 use actix_http::{HttpService, KeepAlive, Protocol, Request, Response};
 use actix_server::Server;
 use actix_service::{
-    IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt as _, boxed, fn_service, map_config,
+    IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt as _, apply_fn_factory, boxed, fn_service,
+    map_config,
 };
 use actix_web::body::MessageBody;
 use actix_web::dev::AppConfig;
@@ -18,6 +19,7 @@ use actix_web::rt::net::TcpStream;
 use super::gate::GatedStream;
 use super::socket::Socket;
 use super::tls::ListenerTls;
+use crate::clock::Turns;
 
 /// The server reckons deadlines from a clock that it looks at this often: they may come so much too early.
 const SERVER_CLOCK_TICK: Duration = Duration::from_millis(500);
@@ -103,7 +105,8 @@ where
             })
             .and_then(http);
             // In a box: the server's task would hold what it awaits twice, for as long as the connection lives.
-            boxed::factory(connections)
+            let connections = boxed::factory(connections);
+            apply_fn_factory(connections, |socket, connections| Turns(connections.call(socket)))
         })?;
     }
     Ok(builder.run())

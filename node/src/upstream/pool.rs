@@ -10,13 +10,14 @@ mod tests;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::{Rc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::io::Io;
+use crate::clock;
 
 /// Idle connections, keyed by the target's id.
 #[derive(Debug)]
@@ -57,7 +58,7 @@ impl Pool {
     pub(super) fn take(&self, target: u64) -> Option<Io> {
         let mut pool = self.idle.borrow_mut();
         let queue = pool.get_mut(&target)?;
-        let now = Instant::now();
+        let now = clock::turn();
         while let Some(mut idle) = queue.pop_back() {
             if now.duration_since(idle.since) >= self.idle_timeout {
                 // All others are older still.
@@ -84,7 +85,7 @@ impl Pool {
         if queue.len() >= self.max_idle_per_target {
             queue.pop_front();
         }
-        queue.push_back(Idle { io, since: Instant::now() });
+        queue.push_back(Idle { io, since: clock::turn() });
     }
 
     /// Idle connections of all targets.

@@ -15,10 +15,10 @@ const ROOMS: [(&str, &[&str]); 19] = [
     ("catalog", &[]),
     ("cluster", &["clock", "pem", "random"]),
     ("keys", &["clock", "cluster"]),
-    ("upstream", &["pem"]),
+    ("upstream", &["clock", "pem"]),
     ("media", &["upstream"]),
     ("actors", &["catalog", "clock", "upstream"]),
-    ("listener", &["pem"]),
+    ("listener", &["clock", "pem"]),
     ("models", &["actors", "catalog", "clock", "cluster", "random", "upstream"]),
     (
         "gateway",

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::breaker::{Admission, Recorded};
 use super::handle::{BackendHandle, BackendView};
 use crate::actors::bell::{Bell, Bells};
+use crate::clock;
 
 /// How a request to a backend ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,14 +168,14 @@ impl Permit {
 
     /// How long it has been held.
     pub fn held(&self) -> Duration {
-        self.since.elapsed()
+        clock::since(self.since)
     }
 
     /// The answer has begun. If the request was the trial of a half-open circuit, that has gone well: others need not wait
     /// for the end of what may be a long stream.
     pub fn answered(&mut self) {
         if self.admission == Admission::Trial {
-            self.backend.report(self.admission, Recorded::Success, Instant::now());
+            self.backend.report(self.admission, Recorded::Success, clock::turn());
             self.admission = Admission::Proven;
             self.backend.slots.bells.ring();
         }
@@ -189,7 +190,7 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         let Self { backend, outcome, since, admission } = self;
-        let now = Instant::now();
+        let now = clock::turn();
         backend.slots.finished[*outcome as usize].fetch_add(1, Ordering::Relaxed);
         let recorded = match outcome {
             Outcome::Complete => Recorded::Success,

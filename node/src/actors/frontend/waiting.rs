@@ -12,6 +12,7 @@ use super::queue::{Join, Joining, Leave, Waiter};
 use super::select::{NoCandidate, Selection, Waiting, select};
 use super::tried::Tried;
 use crate::actors::backend::{BackendHandle, Busy, Claimant};
+use crate::clock;
 
 /// How long a request waits for the successor of a dead actor before it asks again; the supervisor needs up to a
 /// second.
@@ -45,7 +46,7 @@ impl FrontendHandle {
     /// that the request has waited in all; it counts against `QueueTimeoutMs`.
     pub async fn acquire(&self, query: &Query, tried: &Tried, queued: &mut Duration) -> Result<Pick, Denied> {
         let view = self.view();
-        let now = Instant::now();
+        let now = clock::turn();
         // Behind requests whose bells do not hang yet: they came first.
         let others_join = self.joining.load(Ordering::SeqCst) > 0;
         let mut place = if others_join { Place::take(self, view.config.max_queue_length) } else { None };

@@ -6,7 +6,7 @@ mod outgoing;
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ollamaflow_protocol::route::Operation;
 use ollamaflow_protocol::translate::Native;
@@ -17,6 +17,7 @@ use self::outgoing::{Body, Outgoing, Prepared};
 use super::Attempts;
 use super::shelf::Failure;
 use crate::actors::{BackendHandle, BackendView, Outcome, Permit};
+use crate::clock;
 use crate::gateway::answer::{Answer, AnswerBody, Held, Live};
 use crate::gateway::forward::{self, Asked};
 use crate::gateway::intake::{self, Intake};
@@ -80,7 +81,7 @@ impl Exchange<'_> {
 
     async fn go(&self, way: &Way, body: &mut Intake, mut permit: Permit) -> Verdict {
         let Attempts { client, request, admitted, query, id, .. } = self.attempts;
-        let started = Instant::now();
+        let started = clock::turn();
         let target = match self.view.target() {
             Ok(target) => target,
             Err(e) => {

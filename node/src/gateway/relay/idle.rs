@@ -2,9 +2,9 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use actix_web::rt::time::{Instant, Sleep, sleep_until};
+use actix_web::rt::time::{Sleep, sleep_until};
 
 /// The longest silence. One timer per answer, moved only when it fires, so that a piece costs no timer work.
 pub(super) struct Idle {
@@ -38,14 +38,14 @@ impl Idle {
     pub(super) fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let deadline = *self.last.get_or_insert_with(Instant::now) + self.limit;
-            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline.into())));
             if timer.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
             if Instant::now() >= deadline {
                 return Poll::Ready(());
             }
-            timer.as_mut().reset(deadline);
+            timer.as_mut().reset(deadline.into());
         }
     }
 }

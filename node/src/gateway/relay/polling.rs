@@ -4,12 +4,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use actix_web::body::{BodySize, MessageBody};
-use actix_web::rt::time::Instant;
 use bytes::Bytes;
 use ollamaflow_protocol::wire;
 
 use super::super::resume::{Resuming, Verdict};
 use super::{Broken, Live, Relay, Step, closing};
+use crate::clock;
 
 // === impl Live ===
 
@@ -20,12 +20,12 @@ impl Live {
         if idle.is_none() && self.gaps.is_none() {
             return;
         }
-        let now = Instant::now();
+        let now = clock::turn();
         if let Some(idle) = idle {
             idle.heard(now);
         }
         if let Some(gaps) = &mut self.gaps {
-            gaps.piece(now.into_std());
+            gaps.piece(now);
         }
     }
 }

@@ -73,7 +73,7 @@ impl Exchange<'_> {
                 live.held = held;
                 live.permit.answered();
                 if needs_content {
-                    let now = Instant::now();
+                    let now = clock::turn();
                     answer.backend.first_content(now.saturating_duration_since(started), cold, now);
                 }
                 if *way == Way::Untouched(Native::Perhaps) {
