@@ -9,6 +9,7 @@ mod admin;
 mod builder;
 mod network;
 mod status;
+mod turns;
 
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};

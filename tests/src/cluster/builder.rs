@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::Cluster;
+use super::{Cluster, turns};
 use crate::node::{Node, NodeBuilder};
 use crate::objects::{Backend, Frontend};
 
@@ -68,8 +68,9 @@ impl ClusterBuilder {
         self
     }
 
-    /// The nodes, not started.
+    /// The nodes, not started. Waits while too many other tests have clusters.
     pub fn prepare(self) -> Cluster {
+        turns::wait();
         Cluster::prepare(self)
     }
 
