@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use ollamaflow_tests::client::{End, RawConnection, Request};
 use ollamaflow_tests::node::Node;
 use ollamaflow_tests::simulated::{FaultKind, ReceivedFraming, SimulatedBackend, sha256};
+use ollamaflow_tests::wait;
 
 use crate::scripted::ScriptedBackend;
 use crate::{ollama, served_by};
@@ -244,7 +245,11 @@ async fn a_kept_body_is_given_up_when_the_first_byte_of_the_answer_is_relayed() 
     }
     let answers = asking.await.unwrap();
     assert!(answers.iter().all(|answer| answer.status() == 200));
-    let running = node.rss_bytes().saturating_sub(before);
-    println!("{STREAMS} bodies of 1 MiB: {kept} bytes while they are kept, {running} while the answers run");
-    assert!(running < kept / 2, "{running} of {kept} bytes are still held");
+    // The allocator gives memory back some seconds after it was freed.
+    let running = || node.rss_bytes().saturating_sub(before);
+    wait::until("most of it is given back", || running() < kept / 2).await;
+    println!(
+        "{STREAMS} bodies of 1 MiB: {kept} bytes while they are kept, {} while the answers run",
+        running()
+    );
 }
