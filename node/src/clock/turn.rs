@@ -42,9 +42,12 @@ fn known(present: &Cell<Present>) -> Instant {
     }
 }
 
-/// Time since an instant that [`turn`] has given.
+/// Time since an instant that [`turn`] has given. What has begun in this very turn is worth a look of its own: it would have
+/// taken no time.
 pub fn since(start: Instant) -> Duration {
-    turn().saturating_duration_since(start)
+    let present = turn();
+    let end = if present == start { Instant::now() } else { present };
+    end.saturating_duration_since(start)
 }
 
 /// A future each of whose polls is a turn.
@@ -88,16 +91,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_turn_has_one_present_and_the_next_one_a_later_one() {
-        let mut looks = Vec::new();
+        let (mut looks, mut took) = (Vec::new(), Duration::ZERO);
         let polled = poll_fn(|cx| {
             looks.push((turn(), turn()));
             sleep(WHILE);
             looks.push((turn(), turn()));
+            took = since(turn());
             cx.waker().wake_by_ref();
             if looks.len() < 4 { Poll::Pending } else { Poll::Ready(()) }
         });
         Turns(polled).await;
         let [first, still, second, _] = looks[..] else { panic!("{looks:?}") };
+        assert!(took >= WHILE, "what begins and ends in a turn takes time, too");
         assert_eq!((first.0, first.0, first.0), (first.1, still.0, still.1));
         assert!(second.0 - first.0 >= WHILE);
         let after = turn();
