@@ -12,6 +12,9 @@ use crate::settings::Logging;
 const QUERIES: &str = "ollamaflow::queries";
 const RESULTS: &str = "ollamaflow::results";
 
+/// Where the server tells of what it could not read.
+const SERVER: &str = "actix_http::h1::dispatcher";
+
 /// The severity from which on nothing is logged.
 const NOTHING: u8 = 7;
 
@@ -56,6 +59,10 @@ impl Level {
         }
         let Some(level) = level(self.minimum_severity) else { return "off".to_owned() };
         let mut text = format!("{},openraft=off,ollamaflow={level}", level.min(LevelFilter::INFO));
+        // What anybody can send that is no request would be an error each time, of which there is nothing to mend.
+        if level < LevelFilter::DEBUG {
+            text.extend([",", SERVER, "=off"]);
+        }
         for (target, is_on) in [(QUERIES, settings.log_queries), (RESULTS, settings.log_results)] {
             if !is_on && level == LevelFilter::DEBUG {
                 text.extend([",", target, "=off"]);
@@ -115,6 +122,9 @@ mod tests {
         assert!((3..7).all(|minimum| ours(minimum, Severity::ERROR)) && !ours(7, Severity::ERROR));
         assert!(!enabled(&severity(0), &settings, "actix_http", Severity::DEBUG));
         assert!(!enabled(&severity(0), &settings, "openraft::core", Severity::ERROR));
+        assert!(enabled(&severity(0), &settings, SERVER, Severity::ERROR));
+        assert!(!enabled(&severity(1), &settings, SERVER, Severity::ERROR));
+        assert!(enabled(&severity(1), &settings, "actix_http", Severity::ERROR));
         let nothing = Logging { enable: false, ..Logging::default() };
         assert!(!enabled(&severity(0), &nothing, "ollamaflow", Severity::ERROR));
     }

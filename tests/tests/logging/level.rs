@@ -29,7 +29,10 @@ async fn the_level_is_changed_while_the_node_runs() {
     wait::until("the refusal is told", || debug_lines(&node) > 0).await;
 
     let (_, shown) = put(&node, json!({ "MinimumSeverity": 3 })).await;
-    assert_eq!(shown["EffectiveFilter"], "error,openraft=off,ollamaflow=error");
+    assert_eq!(
+        shown["EffectiveFilter"],
+        "error,openraft=off,ollamaflow=error,actix_http::h1::dispatcher=off"
+    );
     chat(false).send(node.addr()).await.collect().await;
     assert_eq!(put(&node, json!({ "MinimumSeverity": null })).await.1["MinimumSeverity"], 1);
     Request::get("/last").send(node.addr()).await.collect().await;
