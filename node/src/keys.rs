@@ -22,5 +22,5 @@ mod usage;
 pub use self::asking::{ClusterUsage, NodeAnswer, answer_peers, ask_all};
 pub(crate) use self::handle::{KeyDenied, KeyHandle, Pass};
 pub use self::table::Keys;
-pub(crate) use self::table::{KeyCounts, Shown, bearer, hash};
+pub(crate) use self::table::{KeyCounts, PREFIX, Shown, bearer, hash, resembles_a_key};
 pub use self::usage::{Usage, UsageError};

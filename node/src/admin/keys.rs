@@ -19,10 +19,7 @@ use super::{AdminState, answer, body, tokens};
 use crate::clock::now;
 use crate::cluster::Committed;
 use crate::description::{Api, Entry, Method};
-use crate::keys::hash;
-
-/// What secrets begin with, so that people and programs that look for lost ones know them.
-const PREFIX: &str = "sk-of-";
+use crate::keys::{PREFIX, hash};
 
 /// A key, with its secret: the only time that it is shown.
 #[derive(Serialize, ToSchema)]

@@ -16,6 +16,7 @@ use super::intake;
 use super::keyed;
 use super::naming::Named;
 use super::origin::{self, AddressText, FORWARDED_FOR};
+use crate::keys::resembles_a_key;
 use crate::listener::Connection;
 use crate::upstream::{InvalidHead, RequestHead};
 
@@ -111,9 +112,13 @@ fn built(
         let forwarded = match *name {
             // Written by the upstream client, or below.
             header::HOST | header::CONTENT_LENGTH | header::VIA => false,
-            // A virtual key is for this node.
-            header::AUTHORIZATION => !own_authorization && !admitted.shown.authorization,
-            _ if admitted.shown.api_key && name == keyed::API_KEY => false,
+            // A virtual key is for this node, also when it is none any more.
+            header::AUTHORIZATION => {
+                !own_authorization && !admitted.shown.authorization && !resembles_a_key(value.as_bytes())
+            }
+            _ if name == keyed::API_KEY && (admitted.shown.api_key || resembles_a_key(value.as_bytes())) => {
+                false
+            }
             // The body goes on without it.
             header::CONTENT_ENCODING if intake::is_decoded(admitted.operation) => false,
             // These speak of the client's own body, and an answer in a coding cannot go on where another one ended.

@@ -55,6 +55,14 @@ pub(crate) struct Shown {
     pub(crate) api_key: bool,
 }
 
+/// What secrets begin with, so that people and programs that look for lost ones know them.
+pub(crate) const PREFIX: &str = "sk-of-";
+
+/// Whether a header's value is a secret by its looks: one that was a key yesterday, or has a letter too many.
+pub(crate) fn resembles_a_key(value: &[u8]) -> bool {
+    bearer(value).unwrap_or(value.trim_ascii()).starts_with(PREFIX.as_bytes())
+}
+
 /// SHA-256 of a secret.
 pub(crate) fn hash(secret: &[u8]) -> TokenHash {
     let mut bytes = [0; 32];

@@ -86,6 +86,21 @@ async fn a_frontend_that_demands_none_counts_a_key_and_passes_on_what_is_none() 
 }
 
 #[tokio::test]
+async fn what_looks_like_a_key_goes_no_further_though_it_is_none_any_more() {
+    let backend = engine();
+    let node = Setup::new().backend(&backend).start().await;
+    // Before there is any key, and with another one.
+    for id in ["k1", "k2"] {
+        let lost = "sk-of-0123456789abcdef0123456789abcdef";
+        expect(&ask(&node, chat("qwen").bearer(lost).header("x-api-key", lost)).await, 200);
+        make(&node, id, json!({})).await;
+    }
+    for request in backend.requests_to("/api/chat") {
+        assert_eq!((request.header("authorization"), request.header("x-api-key")), (None, None));
+    }
+}
+
+#[tokio::test]
 async fn the_admin_token_is_no_key_and_a_key_is_no_admin_token() {
     let backend = engine();
     let node = demanding(&backend).await;

@@ -99,7 +99,10 @@ impl Days {
             let table = if let Some(held) = self.held.get(&day) {
                 &held.table
             } else {
-                stored = self.load(day)?;
+                stored = self.load(day).map_err(|error| {
+                    let path = self.path(day);
+                    io::Error::new(error.kind(), format!("{}: {error}; move the file away", path.display()))
+                })?;
                 &stored
             };
             for ((key, model), counts) in table.iter().filter(|((key, model), _)| filter.has(key, model)) {
