@@ -81,8 +81,7 @@ impl Table {
         let mut drawn = comfy_table::Table::new();
         drawn.load_style(NOTHING).set_truncation_indicator(CUT);
         if let Some(width) = screen.width {
-            // The last column has a gap after it that is trimmed away.
-            drawn.set_content_arrangement(ContentArrangement::Dynamic).set_width(width.saturating_add(GAP));
+            drawn.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
         }
         if screen.has_colour {
             drawn.enforce_styling();
@@ -99,10 +98,12 @@ impl Table {
             drawn.add_row(one_line(columns.iter().filter_map(|at| row.get(*at)).map(Cell::drawn)));
         }
         for (column, at) in drawn.column_iter_mut().zip(&columns) {
-            column.set_padding((0, GAP)).set_delimiter(NO_BREAK);
+            // Nothing stands behind the last one, where a gap would be too much for the line.
+            let gap = if columns.last() == Some(at) { 0 } else { GAP };
+            column.set_padding((0, gap)).set_delimiter(NO_BREAK);
             if fit {
                 let least = self.natural(*at).min(LEAST);
-                column.set_constraint(LowerBoundary(Fixed(least.saturating_add(GAP))));
+                column.set_constraint(LowerBoundary(Fixed(least.saturating_add(gap))));
             }
         }
         let lines: Vec<String> = drawn.lines().map(|line| line.trim_end().to_owned()).collect();
@@ -176,6 +177,18 @@ mod tests {
         for width in [20_u16, 24, 30, 80] {
             let drawn = table().draw(Screen { width: Some(width), ..Screen::none() });
             assert_eq!(drawn.lines().count(), 3, "{drawn}");
+            // What steers colours has no width, and may stand behind what else would be trimmed away.
+            let coloured = table().draw(Screen { width: Some(width), has_colour: true, ..Screen::none() });
+            for line in coloured.lines() {
+                let seen: usize = line
+                    .split('\u{1b}')
+                    .enumerate()
+                    .map(|(at, part)| {
+                        if at == 0 { part } else { part.split_once('m').unwrap().1 }.chars().count()
+                    })
+                    .sum();
+                assert!(seen <= usize::from(width), "{width}: {seen} {line:?}");
+            }
             let widest = drawn.lines().map(|line| line.chars().count()).max().unwrap();
             assert!(widest <= usize::from(width), "{width}:\n{drawn}");
         }

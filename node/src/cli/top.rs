@@ -46,7 +46,7 @@ pub(super) async fn run(remote: &Remote, asked: &Top, pen: &mut Pen<'_>) -> Resu
         pen.page(&Page::new(frame.text(pen.screen), frame.json()))?;
         return Ok(Verdict::Good);
     }
-    let window = Window::open(pen.screen, pen.output)?;
+    let mut window = Window::open(pen.screen, pen.output)?;
     let mut now = None;
     let mut trouble = None;
     loop {

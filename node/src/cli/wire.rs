@@ -15,6 +15,7 @@ pub(super) struct Backend {
     pub(super) ssl: bool,
     pub(super) verify_tls: bool,
     pub(super) tls_ca: Option<String>,
+    pub(super) tls_server_name: Option<String>,
     pub(super) api_format: String,
     pub(super) health_check_method: String,
     pub(super) health_check_url: String,

@@ -43,6 +43,13 @@ async fn check_down(subject: &str, health: &str, backend: &Backend, is_here: boo
         let mend = "it is on the machine of the node: run doctor there";
         return report.broken(subject, &format!("{health}, at {address}"), mend);
     }
+    if let Some(name) = &backend.tls_server_name {
+        // Whatever was found would be about another name.
+        let mend = format!(
+            "this command cannot ask for TlsServerName {name}: the log of the node says why the backend is unhealthy"
+        );
+        return report.broken(subject, &format!("{health}, at {address}"), &mend);
+    }
     let answer = probe(backend).await;
     let from = if is_here { String::new() } else { ", as this machine finds".to_owned() };
     let text = format!("{health}, at {address}: {}{from}", answer.text(backend));
@@ -82,9 +89,11 @@ impl Answer {
             ),
             Self::Silent => "is the machine on, and is no firewall in between? a loaded engine may be too slow: HealthCheck.TimeoutMs".to_owned(),
             Self::NoTls(_) => format!(
-                "mend its certificate; if it speaks no TLS {}; to trust any certificate {}",
-                set("Ssl=false"),
-                set("VerifyTls=false")
+                "mend its certificate; if that is for another name {}, if it is of an authority of your own {}, if it \
+                 speaks no TLS {}",
+                set("TlsServerName=..."),
+                set("TlsCa=..."),
+                set("Ssl=false")
             ),
             Self::Broken(_) if !backend.ssl => format!("if it speaks TLS {}", set("Ssl=true")),
             Self::Broken(_) => "see the log of the engine".to_owned(),
@@ -113,7 +122,7 @@ mod tests {
         for (answer, advice) in [
             (Answer::NoName("x".to_owned()), "gpu1 Hostname="),
             (Answer::Refused, "gpu1 Port="),
-            (Answer::NoTls("x".to_owned()), "gpu1 Ssl=false"),
+            (Answer::NoTls("x".to_owned()), "gpu1 TlsServerName="),
             (Answer::Broken("x".to_owned()), "gpu1 Ssl=true"),
             (Answer::Status(401), "gpu1 --file -"),
             (Answer::Status(404), "gpu1 HealthCheckUrl=/health"),

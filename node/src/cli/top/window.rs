@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
+use actix_web::rt::signal::unix::{Signal, SignalKind, signal};
 use crossterm::cursor::{Hide, MoveTo, Show};
 use crossterm::event::{self, KeyCode, KeyEventKind, KeyModifiers};
 use crossterm::queue;
@@ -32,14 +33,21 @@ pub(super) enum Event {
 pub(super) struct Window {
     is_open: bool,
     screen: Screen,
+    /// They would leave the terminal as it is.
+    signals: [Signal; 3],
 }
 
 // === Window ===
 
 impl Window {
     pub(super) fn open(screen: Screen, output: &mut dyn Write) -> io::Result<Self> {
+        let signals = [
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::hangup())?,
+        ];
         enable_raw_mode()?;
-        let window = Self { is_open: true, screen };
+        let window = Self { is_open: true, screen, signals };
         let mut text = Vec::new();
         queue!(text, EnterAlternateScreen, Hide)?;
         draw(output, &text)?;
@@ -69,8 +77,9 @@ impl Window {
     }
 
     /// Waits for the next frame or for somebody.
-    pub(super) async fn wait(&self, interval: Duration) -> io::Result<Event> {
+    pub(super) async fn wait(&mut self, interval: Duration) -> io::Result<Event> {
         let end = Instant::now() + interval;
+        let Self { signals: [terminate, interrupt, hangup], .. } = self;
         while Instant::now() < end {
             // Does not block: the pause is the runtime's.
             while event::poll(Duration::ZERO)? {
@@ -78,7 +87,13 @@ impl Window {
                     return Ok(event);
                 }
             }
-            actix_web::rt::time::sleep(POLL.min(end.saturating_duration_since(Instant::now()))).await;
+            let pause = actix_web::rt::time::sleep(POLL.min(end.saturating_duration_since(Instant::now())));
+            tokio::select! {
+                () = pause => {}
+                _ = terminate.recv() => return Ok(Event::Leave),
+                _ = interrupt.recv() => return Ok(Event::Leave),
+                _ = hangup.recv() => return Ok(Event::Leave),
+            }
         }
         Ok(Event::Refresh)
     }
