@@ -21,7 +21,6 @@ const FILES: [&str; 4] = ["dist/swagger-ui-bundle.js", "dist/swagger-ui.css", "L
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-env-changed=OLLAMAFLOW_REVISION");
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed=.cargo_vcs_info.json");
     println!("cargo::rustc-env=OLLAMAFLOW_RUSTC={}", rustc().unwrap_or_default());
     println!("cargo::rustc-env=OLLAMAFLOW_REVISION={}", revision().unwrap_or_default());
     pack_swagger_ui()
