@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 thread_local! {
+    // There until the thread's very end: nothing of it is dropped.
     static PRESENT: Cell<Present> = const { Cell::new(Present::Outside) };
 }
 
@@ -26,17 +27,12 @@ enum Present {
 /// The present, as of the first look in this turn of the task ([`Turns`]); elsewhere it is looked for at each call. So it is
 /// late by as long as the turn has taken since: what is to time the work of this thread looks at the clock itself.
 pub fn turn() -> Instant {
-    // Only a thread that is ending has no value of its own any more.
-    PRESENT.try_with(known).unwrap_or_else(|_| Instant::now())
-}
-
-fn known(present: &Cell<Present>) -> Instant {
-    match present.get() {
+    match PRESENT.get() {
         Present::Outside => Instant::now(),
         Present::At(at) => at,
         Present::Unknown => {
             let at = Instant::now();
-            present.set(Present::At(at));
+            PRESENT.set(Present::At(at));
             at
         }
     }

@@ -3,10 +3,9 @@
 //! verdict.
 //!
 //! The other threads do nothing for a request, and what they do for themselves is never twice the same: the store alone spins
-//! for millions of instructions when it opens, and on a busy machine for more than all the requests take. The worker is known by
-//! what it runs. Its count is the same within a third of a percent, on a busy machine
-//! as on a quiet one. It is another one with another compiler, and with another C library or processor, whose `memcpy` is
-//! another.
+//! for millions of instructions when it opens, and on a busy machine for more than all the requests take. The worker is
+//! known by what it runs. Its count is the same within a third of a percent, on a busy machine as on a quiet one. It is another
+//! one with another compiler, and with another C library or processor, whose `memcpy` is another.
 
 use std::collections::BTreeMap;
 use std::fmt;

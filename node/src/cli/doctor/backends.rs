@@ -123,6 +123,7 @@ mod tests {
             (Answer::NoName("x".to_owned()), "gpu1 Hostname="),
             (Answer::Refused, "gpu1 Port="),
             (Answer::NoTls("x".to_owned()), "gpu1 TlsServerName="),
+            (Answer::NoTls("x".to_owned()), "gpu1 Ssl=false"),
             (Answer::Broken("x".to_owned()), "gpu1 Ssl=true"),
             (Answer::Status(401), "gpu1 --file -"),
             (Answer::Status(404), "gpu1 HealthCheckUrl=/health"),
