@@ -18,7 +18,7 @@ RUN set -eu; cd /source; \
         -not -path '*/tests/*/main.rs' -delete; \
     find . -path '*/src/lib.rs' -exec truncate --size 0 {} +; \
     find . -name '*.rs' -not -path '*/src/lib.rs' | while read -r file; do echo 'fn main() {}' >"$file"; done; \
-    find . -type f -not -name '*.rs' -not -name 'Cargo.*' -delete; \
+    find . -type f -not -name '*.rs' -not -name 'Cargo.*' -not -path './.cargo/*' -delete; \
     find . -type d -empty -delete
 LABEL ollamaflow.stage=build
 
