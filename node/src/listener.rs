@@ -12,11 +12,14 @@ mod connection;
 mod framing;
 mod gate;
 mod keeping;
+mod ring;
 mod serve;
 mod socket;
+mod stopping;
 mod tls;
 
 pub use self::connection::{Answer, Connection};
 pub use self::keeping::Keeping;
+pub use self::ring::{Place as RingPlace, Ring};
 pub use self::serve::{ListenerSettings, serve};
 pub use self::tls::{ListenerTls, ListenerTlsError, TlsFiles};

@@ -1,16 +1,16 @@
 //! The end of a node's patience: when it stops, requests that are still in flight after the grace time are ended by
 //! this node, each in its own protocol, and not by a cut connection.
 //!
-//! One signal for the whole node; each worker thread has a task that awaits it, and then sets a flag and wakes whoever
-//! waits on that thread. So a request costs no allocation and no lock: one place in a slab, if it has to wait at all.
+//! One signal for the whole node; each worker thread has a task that awaits it, and then rings for whoever waits on that
+//! thread. So a request costs no allocation and no lock: one place at the bell, if it has to wait at all.
 
-use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
-use slab::Slab;
 use tokio::sync::watch;
+
+use crate::listener::{Ring, RingPlace};
 
 /// Ends the requests of all workers.
 #[derive(Debug)]
@@ -22,18 +22,10 @@ pub struct Closing(watch::Receiver<bool>);
 
 /// The place of one request among those that are to be woken.
 #[derive(Debug, Default)]
-pub(super) struct Place {
-    key: Option<usize>,
-}
-
-#[derive(Debug, Default)]
-struct Worker {
-    is_closed: Cell<bool>,
-    waiting: RefCell<Slab<Waker>>,
-}
+pub(super) struct Place(RingPlace);
 
 thread_local! {
-    static WORKER: Worker = Worker::default();
+    static WORKER: Ring = Ring::default();
 }
 
 /// The signal: one end for whoever stops the node, one for the workers.
@@ -55,7 +47,7 @@ pub(super) async fn unless_closed<F: Future>(future: F) -> Option<F::Output> {
 
 /// Whether the requests of this worker are to end now.
 pub(super) fn is_closed() -> bool {
-    WORKER.with(|worker| worker.is_closed.get())
+    WORKER.with(Ring::has_rung)
 }
 
 // === impl Closer ===
@@ -75,7 +67,7 @@ impl Closing {
         actix_web::rt::spawn(async move {
             // Without its other end nobody stops the node.
             if self.0.wait_for(|closed| *closed).await.is_ok() {
-                WORKER.with(Worker::close);
+                WORKER.with(Ring::ring);
             }
         });
     }
@@ -86,36 +78,14 @@ impl Closing {
 impl Place {
     /// Ready when the requests of this worker are to end.
     pub(super) fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        WORKER.with(|worker| {
-            if worker.is_closed.get() {
-                return Poll::Ready(());
-            }
-            let mut waiting = worker.waiting.borrow_mut();
-            match self.key.and_then(|key| waiting.get_mut(key)) {
-                Some(waker) => waker.clone_from(cx.waker()),
-                None => self.key = Some(waiting.insert(cx.waker().clone())),
-            }
-            Poll::Pending
-        })
+        WORKER.with(|worker| worker.poll_rung(&mut self.0, cx))
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let Some(key) = self.key else { return };
         // What outlives its thread's own data has nobody left to wake.
-        let _ = WORKER.try_with(|worker| worker.waiting.borrow_mut().try_remove(key));
-    }
-}
-
-// === impl Worker ===
-
-impl Worker {
-    fn close(&self) {
-        self.is_closed.set(true);
-        // Places stay taken until their requests end: only the wakers are used.
-        let waiting: Vec<Waker> = self.waiting.borrow().iter().map(|(_, waker)| waker.clone()).collect();
-        waiting.into_iter().for_each(Waker::wake);
+        let _ = WORKER.try_with(|worker| worker.leave(&mut self.0));
     }
 }
 
@@ -126,7 +96,7 @@ mod tests {
     use super::*;
 
     fn waiting() -> usize {
-        WORKER.with(|worker| worker.waiting.borrow().len())
+        WORKER.with(Ring::waiting)
     }
 
     #[actix_web::test]
@@ -156,11 +126,6 @@ mod tests {
         }
         let given_up = unless_closed(std::future::pending::<()>());
         assert!(tokio::time::timeout(Duration::from_millis(1), given_up).await.is_err());
-        assert_eq!(
-            WORKER.with(|worker| worker.waiting.borrow().capacity()),
-            4,
-            "one place is used again and again"
-        );
         assert_eq!(waiting(), 0);
     }
 

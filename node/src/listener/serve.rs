@@ -18,6 +18,7 @@ use actix_web::rt::net::TcpStream;
 
 use super::gate::GatedStream;
 use super::socket::Socket;
+use super::stopping::Stopping;
 use super::tls::ListenerTls;
 use crate::clock::Turns;
 
@@ -64,15 +65,13 @@ where
         let name = format!("listener-{}", socket.local_addr()?);
         let (app, settings, stopping) = (app.clone(), settings.clone(), stopping.clone());
         builder = builder.listen(name, socket, move || {
-            let stopping = stopping.clone();
+            let signal = stopping.clone();
+            let stopping = Stopping::when(async move { signal.notified().await });
             let (head_timeout, keep_alive) = (settings.head_timeout, settings.keep_alive);
             let tls = settings.tls.clone();
             let app = app().into_factory().map_err(|e| e.into().error_response());
             let http = HttpService::build()
-                .graceful_shutdown_signal(move || {
-                    let stopping = stopping.clone();
-                    async move { stopping.notified().await }
-                })
+                .graceful_shutdown_signal(move || stopping.stopped())
                 // The gate ends those that are idle for too long.
                 .keep_alive(settings.keep_alive.map_or(KeepAlive::Disabled, |_| KeepAlive::Os))
                 .client_request_timeout(head_timeout.saturating_add(SERVER_CLOCK_TICK))
