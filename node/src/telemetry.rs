@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! tracing event ─▶ filter ─▶ one formatter for each sink ─┐
-//! a request's end ─▶ access ──────────────────────────────┴▶ queue ─▶ thread ─▶ console | file | syslog server
+//! a request's end ─▶ queue ─▶ thread ─▶ access ───────────┴▶ queue ─▶ thread ─▶ console | file | syslog server
 //! ```
 //!
 //! Whoever logs only copies bytes into a bounded buffer. Each sink has a thread of its own that writes what has gathered;
@@ -25,15 +25,14 @@ mod syslog;
 mod traces;
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Registry, reload};
 
-pub(crate) use self::access::name;
-pub use self::access::{AccessLog, Line, Name, cut};
+pub use self::access::{AccessLog, Entry, Named, Names, cut};
 pub use self::excerpt::{EXCERPT_BYTES, Excerpt};
 pub use self::level::{FilterError, Level};
 pub use self::queue::Lost;
@@ -173,11 +172,13 @@ impl Logs {
 
     /// Lines that did not get to their sinks, by kind of sink.
     pub fn losses(&self) -> [(&'static str, Lost); 3] {
-        self.0.sinks.losses()
+        self.0.sinks.losses(self.0.access.lost())
     }
 
     /// Writes what there is to be written, and waits for that, but not for long. Later lines are lost.
     pub fn finish(&self) {
-        self.0.sinks.finish(LAST_WORDS);
+        let deadline = Instant::now() + LAST_WORDS;
+        self.0.access.finish(deadline);
+        self.0.sinks.finish(deadline);
     }
 }

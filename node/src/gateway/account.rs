@@ -18,7 +18,6 @@ use bytes::Bytes;
 use ollamaflow_protocol::end::End;
 use ollamaflow_protocol::id::BackendId;
 use ollamaflow_protocol::wire::Usage;
-use smallvec::SmallVec;
 
 use super::identity::RequestId;
 use super::ingress::Admitted;
@@ -28,10 +27,7 @@ use super::spans::{self, Spans};
 use super::trace::Trace;
 use crate::actors::Decision;
 use crate::clock;
-use crate::telemetry::{AccessLog, Traces, cut, name};
-
-/// Room for the usual path and the names of a frontend, a model and a backend.
-const USUAL_NAMES: usize = 96;
+use crate::telemetry::{AccessLog, Entry, Named, Names, Traces};
 
 /// One request. Belongs to one thread.
 #[derive(Debug)]
@@ -61,26 +57,6 @@ pub(crate) struct Account {
     way: Cell<Option<(u32, Duration)>>,
     usage: Cell<Usage>,
     resumed: Cell<u32>,
-}
-
-/// What a request's account remembers by name.
-#[derive(Clone, Copy, Debug)]
-enum Named {
-    Path,
-    Frontend,
-    /// The virtual key that it came with.
-    Key,
-    Model,
-    /// The backend of the answer.
-    Backend,
-}
-
-/// Some names in one place, so that the usual ones take no allocation of their own.
-#[derive(Debug, Default)]
-struct Names {
-    bytes: SmallVec<[u8; USUAL_NAMES]>,
-    /// Where each begins and ends.
-    places: [Option<(u16, u16)>; 5],
 }
 
 /// An answer's body, whose bytes are counted for the account, and seen by who wants them in the log.
@@ -243,13 +219,14 @@ impl Drop for Account {
         let duration = clock::since(self.started);
         let end = self.end();
         let spans = self.spans.take();
-        let names = self.names.borrow();
         if let Some(spans) = spans {
+            let names = self.names.borrow();
+            let backend = names.get(Named::Backend).and_then(|name| std::str::from_utf8(name).ok());
             spans.end(&spans::Ending {
                 end,
                 status: self.status.get(),
                 why: self.why.get(),
-                backend: names.text(Named::Backend).unwrap_or_default(),
+                backend: backend.unwrap_or_default(),
                 bytes: self.bytes.get(),
                 first: self.first.get(),
                 attempts: self.way.get().map(|(attempts, _)| attempts),
@@ -258,84 +235,23 @@ impl Drop for Account {
             });
         }
         let Some(log) = &self.log else { return };
-        log.write(|line| {
-            line.word(name!("request"), self.id.as_bytes());
-            line.text(name!("method"), self.method.as_str());
-            line.text(name!("path"), names.text(Named::Path).unwrap_or_default());
-            if let Some(client) = self.client.get() {
-                line.address(name!("client"), client);
-            }
-            if let Some(frontend) = names.get(Named::Frontend) {
-                line.word(name!("frontend"), frontend);
-            }
-            if let Some(operation) = self.operation.get() {
-                line.word(name!("operation"), operation);
-            }
-            if let Some(key) = names.get(Named::Key) {
-                line.word(name!("key"), key);
-            }
-            if let Some(model) = names.text(Named::Model) {
-                line.text(name!("model"), model);
-            }
-            if let Some(backend) = names.get(Named::Backend) {
-                line.word(name!("backend"), backend);
-            }
-            if let Some(status) = self.status.get() {
-                line.number(name!("status"), status.as_u16().into());
-            }
-            line.word(name!("outcome"), end.label());
-            if let Some(why) = self.why.get() {
-                line.word(name!("error"), why);
-            }
-            line.number(name!("bytes"), self.bytes.get());
-            line.millis(name!("duration_ms"), duration);
-            if let Some(first) = self.first.get() {
-                line.millis(name!("ttft_ms"), first);
-            }
-            if let Some((attempts, queued)) = self.way.get() {
-                line.number(name!("attempts"), attempts.into());
-                line.millis(name!("queue_ms"), queued);
-            }
-            if self.resumed.get() > 0 {
-                line.number(name!("resumed"), self.resumed.get().into());
-            }
-            let Usage { prompt, completion } = self.usage.get();
-            if let Some(tokens) = prompt {
-                line.number(name!("prompt_tokens"), tokens);
-            }
-            if let Some(tokens) = completion {
-                line.number(name!("completion_tokens"), tokens);
-            }
+        log.write(Entry {
+            at: clock::now(),
+            id: *self.id.as_bytes(),
+            method: self.method.clone(),
+            names: self.names.take(),
+            client: self.client.get(),
+            operation: self.operation.get(),
+            status: self.status.get().map(|status| status.as_u16()),
+            outcome: end.label(),
+            why: self.why.get(),
+            bytes: self.bytes.get(),
+            duration,
+            first: self.first.get(),
+            way: self.way.get(),
+            resumed: self.resumed.get(),
+            usage: self.usage.get(),
         });
-    }
-}
-
-// === impl Names ===
-
-impl Names {
-    /// Remembers a name, as much of it as a line takes. The last word counts.
-    fn set(&mut self, named: Named, name: &str) {
-        let name = cut(name);
-        // The one that was remembered last makes room for another: that of the backend, when a stream goes on elsewhere.
-        if let Some((start, end)) = self.places[named as usize]
-            && usize::from(end) == self.bytes.len()
-        {
-            self.bytes.truncate(start.into());
-        }
-        let place = |at: usize| u16::try_from(at).ok();
-        self.places[named as usize] =
-            place(self.bytes.len()).zip(place(self.bytes.len() + name.len())).inspect(|_| {
-                self.bytes.extend_from_slice(name.as_bytes());
-            });
-    }
-
-    fn get(&self, named: Named) -> Option<&[u8]> {
-        let (start, end) = self.places[named as usize]?;
-        self.bytes.get(start.into()..end.into())
-    }
-
-    fn text(&self, named: Named) -> Option<&str> {
-        std::str::from_utf8(self.get(named)?).ok()
     }
 }
 

@@ -1,81 +1,65 @@
 //! The access log: one line for each request that has ended.
 //!
 //! It looks like any other event of severity 1 in the room `access`, and goes where events go. It is no event: a worker
-//! would spend more on making one than on all else that it does for a small request. A [`Line`] is written in its final
-//! form and in one go, when all is known.
+//! would spend more on making one than on all else that it does for a small request. It does not write the line either, but
+//! leaves an [`Entry`] behind. A thread writes the lines of all that have gathered: one after the other they are half the work
+//! that each would be between two requests, whose code the processor would have to fetch anew each time.
 
-use std::cell::RefCell;
-use std::net::IpAddr;
+mod entry;
+mod line;
+
+use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::Instant;
 
-use ollamaflow_protocol::time::Timestamp;
-
+pub use self::entry::{Entry, Named, Names};
+pub use self::line::cut;
+use super::queue::{Queue, Sink, Written};
 use super::sinks::Sinks;
-use super::stamp;
 use super::syslog::{Server, Severity};
-use crate::clock;
 use crate::settings::LogFormat;
 
 /// What filters know the lines by.
 pub(super) const TARGET: &str = "access";
 
-/// Room for the usual line, so that writing it grows nothing.
-const USUAL_BYTES: usize = 1024;
+/// Most entries that wait for their lines.
+const BOUND: usize = 8 * 1024;
 
-/// Longest text in a line; the rest is left out.
-const MAX_TEXT: usize = 512;
-
-/// Between the time and what is known of the request. Lines have the order and the names of events.
-const TEXT_HEAD: &[u8] = b"  INFO access: request ended";
-const JSON_HEAD: &[u8] = b"\",\"level\":\"INFO\",\"message\":\"request ended\",\"target\":\"access\"";
-
-/// Where lines go, and whether there are any. Cheap to clone.
+/// Where the entries go, and whether they are wanted. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct AccessLog(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     is_on: AtomicBool,
-    format: LogFormat,
-    sinks: Arc<Sinks>,
+    /// None if there is nowhere to write to.
+    queue: Option<Queue<Entry>>,
 }
 
-/// The line of one request while it is written: names and values, in their final form.
-#[derive(Debug)]
-pub struct Line<'a> {
+/// Writes the lines into the queues of the sinks.
+struct Writer {
     is_json: bool,
-    out: &'a mut Vec<u8>,
-}
-
-/// The name of a value, with what stands before and behind it in either form. Made by `name!`.
-#[derive(Clone, Copy, Debug)]
-pub struct Name {
-    /// In a line of text.
-    pub text: &'static str,
-    /// In a JSON object.
-    pub json: &'static str,
-}
-
-/// A [`Name`] from a literal that needs no escapes.
-macro_rules! name {
-    ($name:literal) => {
-        $crate::telemetry::Name { text: concat!(" ", $name, "="), json: concat!(",\"", $name, "\":") }
-    };
-}
-pub(crate) use name;
-
-thread_local! {
-    /// The line, and the datagram of it.
-    static BUFFERS: RefCell<(Vec<u8>, Vec<u8>)> = const { RefCell::new((Vec::new(), Vec::new())) };
+    sinks: Arc<Sinks>,
+    line: Vec<u8>,
+    datagram: Vec<u8>,
 }
 
 // === impl AccessLog ===
 
 impl AccessLog {
     pub(super) fn new(format: LogFormat, sinks: Arc<Sinks>) -> Self {
-        Self(Arc::new(Inner { is_on: AtomicBool::new(false), format, sinks }))
+        let is_json = format == LogFormat::Json;
+        let queue = sinks.has_any().then(|| {
+            let writer = Writer { is_json, sinks, line: Vec::new(), datagram: Vec::new() };
+            Queue::start("access", BOUND, writer)
+        });
+        let queue = queue.transpose().unwrap_or_else(|e| {
+            // As of the sinks themselves: there is no log yet to tell it to.
+            let _ = writeln!(io::stderr(), "warning: no requests are logged: {e}");
+            None
+        });
+        Self(Arc::new(Inner { is_on: AtomicBool::new(false), queue }))
     }
 
     /// Whether requests that end now get a line.
@@ -87,196 +71,56 @@ impl AccessLog {
         self.0.is_on.store(is_on, Ordering::Relaxed);
     }
 
-    /// Writes the line of a request that ends now; `tell` tells what is known of it.
-    pub fn write(&self, tell: impl FnOnce(&mut Line<'_>)) {
-        let Inner { sinks, format, .. } = &*self.0;
-        let at = clock::now();
-        // A request that outlives its thread's own data has no line.
-        let _ = BUFFERS.try_with(|buffers| {
-            let (whole, datagram) = &mut *buffers.borrow_mut();
-            whole.clear();
-            whole.reserve(USUAL_BYTES);
-            let is_json = *format == LogFormat::Json;
-            let time = begin(is_json, at, whole);
-            tell(&mut Line { is_json, out: whole });
-            whole.extend_from_slice(if is_json { b"}\n" } else { b"\n" });
-            for queue in sinks.console.iter().chain(&sinks.file) {
-                queue.push(&[whole], false);
-            }
-            let mut servers = sinks.servers.iter().filter(|(_, queue)| !queue.turns_away()).peekable();
-            if servers.peek().is_none() {
-                return;
-            }
-            datagram.clear();
-            // The text of a datagram has the time in its head.
-            let message = &whole[if is_json { 0 } else { time + TEXT_HEAD.len() - b"request ended".len() }..];
-            sinks.header.write(Severity::Informational, at, TARGET, message, datagram);
-            let Some(length) = Server::framed(datagram) else { return };
-            for (_, queue) in servers {
-                queue.push(&[&length, datagram], false);
-            }
-        });
+    /// A request has ended.
+    pub fn write(&self, entry: Entry) {
+        if let Some(queue) = &self.0.queue {
+            queue.push_one(entry);
+        }
+    }
+
+    /// Entries that got no line: they came faster than lines could be written.
+    pub(super) fn lost(&self) -> u64 {
+        self.0.queue.as_ref().map_or(0, |queue| queue.lost().full)
+    }
+
+    /// Takes no more entries, and waits until those that there are have their lines, but not longer than until `deadline`.
+    pub(super) fn finish(&self, deadline: Instant) {
+        if let Some(queue) = &self.0.queue {
+            queue.close();
+            queue.wait_ended(deadline);
+        }
     }
 }
 
-/// Writes what stands before the names and values; returns the length of the time.
-fn begin(is_json: bool, at: Timestamp, out: &mut Vec<u8>) -> usize {
-    if is_json {
-        out.extend_from_slice(b"{\"timestamp\":\"");
-        stamp::write(at, out);
-        out.extend_from_slice(JSON_HEAD);
-        return 0;
-    }
-    stamp::write(at, out);
-    let time = out.len();
-    out.extend_from_slice(TEXT_HEAD);
-    time
-}
+// === impl Writer ===
 
-// === impl Line ===
-
-impl Line<'_> {
-    fn name(&mut self, name: Name) {
-        self.out.extend_from_slice(if self.is_json { name.json } else { name.text }.as_bytes());
-    }
-
-    /// A text that has only characters that need no care: of this node's own making, or checked by it.
-    pub fn word(&mut self, name: Name, value: impl AsRef<[u8]>) {
-        self.name(name);
-        if self.is_json {
-            self.out.push(b'"');
+impl Sink<Entry> for Writer {
+    fn write(&mut self, entries: &[Entry], _: u64) -> Written {
+        for entry in entries {
+            self.write_one(entry);
         }
-        self.out.extend_from_slice(value.as_ref());
-        if self.is_json {
-            self.out.push(b'"');
-        }
-    }
-
-    /// Whatever somebody else has written.
-    pub fn text(&mut self, name: Name, value: &str) {
-        let value = cut(value);
-        // Those that are neither special in JSON nor end a value in a line of text.
-        let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\' && byte != b'=';
-        if !value.is_empty() && value.bytes().all(is_plain) {
-            return self.word(name, value);
-        }
-        self.name(name);
-        self.out.push(b'"');
-        for char in value.chars() {
-            match char {
-                '"' | '\\' => self.out.extend_from_slice(&[b'\\', char as u8]),
-                // Line separators too, and whatever turns the direction of writing: a line stays what it seems to be.
-                _ if is_hidden(char) => self.unicode(char),
-                _ => self.out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
-            }
-        }
-        self.out.push(b'"');
-    }
-
-    fn unicode(&mut self, char: char) {
-        for unit in char.encode_utf16(&mut [0; 2]) {
-            self.out.extend_from_slice(b"\\u");
-            for shift in [12, 8, 4, 0] {
-                self.out.push(b"0123456789abcdef"[usize::from(*unit >> shift & 0xf)]);
-            }
-        }
-    }
-
-    /// A number.
-    pub fn number(&mut self, name: Name, value: u64) {
-        self.name(name);
-        self.out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
-    }
-
-    /// A time in milliseconds, with microseconds behind the point.
-    pub fn millis(&mut self, name: Name, value: Duration) {
-        let micros = u64::try_from(value.as_micros()).unwrap_or(u64::MAX);
-        self.number(name, micros / 1000);
-        let rest = u16::try_from(micros % 1000).unwrap_or_default();
-        let digit = |value: u16| b'0' + u8::try_from(value % 10).unwrap_or_default();
-        self.out.extend_from_slice(&[b'.', digit(rest / 100), digit(rest / 10), digit(rest)]);
-    }
-
-    /// An address.
-    pub fn address(&mut self, name: Name, value: IpAddr) {
-        let IpAddr::V4(address) = value else { return self.word(name, value.to_string()) };
-        self.name(name);
-        let quote: &[u8] = if self.is_json { b"\"" } else { b"" };
-        self.out.extend_from_slice(quote);
-        for (at, octet) in address.octets().into_iter().enumerate() {
-            if at > 0 {
-                self.out.push(b'.');
-            }
-            self.out.extend_from_slice(itoa::Buffer::new().format(octet).as_bytes());
-        }
-        self.out.extend_from_slice(quote);
+        Written::default()
     }
 }
 
-/// As much of a text as a line takes.
-pub fn cut(text: &str) -> &str {
-    let mut end = text.len().min(MAX_TEXT);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
-}
-
-/// Characters that are not seen as what they are.
-fn is_hidden(char: char) -> bool {
-    char.is_control()
-        || matches!(char, '\u{2028}' | '\u{2029}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn whole(is_json: bool) -> String {
-        let mut out = Vec::new();
-        begin(is_json, Timestamp::from_micros(1_759_944_278_120_000), &mut out);
-        let mut line = Line { is_json, out: &mut out };
-        line.word(name!("method"), "POST");
-        line.text(name!("path"), "/api/chat");
-        line.text(name!("model"), "two \"words\"\\\n\u{202e}\u{1f600}=");
-        line.text(name!("empty"), "");
-        line.number(name!("status"), 200);
-        line.millis(name!("duration_ms"), Duration::from_micros(12_034));
-        line.millis(name!("queue_ms"), Duration::ZERO);
-        line.address(name!("client"), "10.0.0.255".parse().unwrap());
-        line.address(name!("other"), "2001:db8::1".parse().unwrap());
-        String::from_utf8(out).unwrap()
-    }
-
-    #[test]
-    fn text_has_names_and_values_and_stays_one_line() {
-        assert_eq!(
-            whole(false),
-            "2025-10-08T17:24:38.120000Z  INFO access: request ended method=POST path=/api/chat \
-             model=\"two \\\"words\\\"\\\\\\u000a\\u202e\u{1f600}=\" empty=\"\" status=200 duration_ms=12.034 queue_ms=0.000 \
-             client=10.0.0.255 other=2001:db8::1"
-        );
-    }
-
-    #[test]
-    fn json_is_one_object_with_the_names_of_events() {
-        let parsed: Value = serde_json::from_str(&(whole(true) + "}")).unwrap();
-        assert_eq!(
-            parsed,
-            json!({
-                "timestamp": "2025-10-08T17:24:38.120000Z", "level": "INFO", "message": "request ended", "target": "access",
-                "method": "POST", "path": "/api/chat", "model": "two \"words\"\\\n\u{202e}\u{1f600}=", "empty": "",
-                "status": 200, "duration_ms": 12.034, "queue_ms": 0.0, "client": "10.0.0.255", "other": "2001:db8::1"
-            })
-        );
-    }
-
-    #[test]
-    fn long_texts_are_cut_between_characters() {
-        assert_eq!(cut(&"é".repeat(MAX_TEXT)).chars().count(), MAX_TEXT / 2);
-        assert_eq!(cut(&("x".to_owned() + &"é".repeat(MAX_TEXT))).chars().count(), MAX_TEXT / 2);
-        assert_eq!(cut("short"), "short");
+impl Writer {
+    fn write_one(&mut self, entry: &Entry) {
+        let Self { is_json, sinks, line, datagram } = self;
+        line.clear();
+        let message = entry.write(*is_json, line);
+        for queue in sinks.console.iter().chain(&sinks.file) {
+            queue.push(&[line], false);
+        }
+        let mut servers = sinks.servers.iter().filter(|(_, queue)| !queue.turns_away()).peekable();
+        if servers.peek().is_none() {
+            return;
+        }
+        datagram.clear();
+        // The text of a datagram has the time in its head.
+        sinks.header.write(Severity::Informational, entry.at, TARGET, &line[message..], datagram);
+        let Some(length) = Server::framed(datagram) else { return };
+        for (_, queue) in servers {
+            queue.push(&[&length, datagram], false);
+        }
     }
 }

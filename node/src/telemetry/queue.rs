@@ -1,4 +1,5 @@
-//! The way of lines to a sink: a buffer with a bound, and a thread that writes what has gathered in it.
+//! The way of lines to a sink, or of what lines are made of: a buffer with a bound, and a thread that writes what has gathered
+//! in it.
 //!
 //! A line costs whoever logs it one short lock and one copy, no allocation. The thread is woken once for all that comes
 //! within [`LINGER`], so the cost of waking it and of writing is the same whatever is logged.
@@ -12,16 +13,16 @@ use std::time::{Duration, Instant};
 /// How long lines are gathered before they are written, unless one of them is urgent.
 const LINGER: Duration = Duration::from_millis(20);
 
-/// Buffers larger than this are not kept when they are not needed.
+/// Buffers with room for more than this are not kept when it is not needed.
 const KEPT_BYTES: usize = 64 * 1024;
 
 /// Time between two lines that tell of loss.
 const COMPLAINT: Duration = Duration::from_secs(10);
 
 /// What lines are written to. Belongs to a thread of its own, and may take its time.
-pub(super) trait Sink: Send + 'static {
-    /// Writes records that were pushed one after the other.
-    fn write(&mut self, records: &[u8], count: u64) -> Written;
+pub(super) trait Sink<T = u8>: Send + 'static {
+    /// Writes `count` records that were pushed one after the other.
+    fn write(&mut self, records: &[T], count: u64) -> Written;
 }
 
 /// What became of records.
@@ -33,9 +34,9 @@ pub(super) struct Written {
     pub(super) rest: Option<Duration>,
 }
 
-/// The end of the buffer that lines are put into. Cheap to clone.
+/// The end of the buffer that lines are put into: as bytes, or whole records. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct Queue(Arc<Shared>);
+pub(super) struct Queue<T = u8>(Arc<Shared<T>>);
 
 /// Lines that a sink did not get.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,10 +48,10 @@ pub struct Lost {
 }
 
 #[derive(Debug)]
-struct Shared {
-    /// Most bytes that wait.
+struct Shared<T> {
+    /// Most bytes, or records, that wait.
     bound: usize,
-    state: Mutex<State>,
+    state: Mutex<State<T>>,
     /// There is something to write.
     ready: Condvar,
     /// The thread has ended.
@@ -61,9 +62,9 @@ struct Shared {
     failed: AtomicU64,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    records: Vec<u8>,
+#[derive(Debug)]
+struct State<T> {
+    records: Vec<T>,
     count: u64,
     /// The thread sleeps until there is something.
     is_idle: bool,
@@ -74,12 +75,20 @@ struct State {
 
 // === impl Queue ===
 
-impl Queue {
+impl<T: Send + 'static> Queue<T> {
     /// Starts the thread. `name` is that of the sink.
-    pub(super) fn start(name: &'static str, bound: usize, mut sink: impl Sink) -> io::Result<Self> {
+    pub(super) fn start(name: &'static str, bound: usize, mut sink: impl Sink<T>) -> io::Result<Self> {
+        let state = State {
+            records: Vec::new(),
+            count: 0,
+            is_idle: false,
+            is_urgent: false,
+            is_closed: false,
+            has_ended: false,
+        };
         let shared = Arc::new(Shared {
             bound,
-            state: Mutex::default(),
+            state: Mutex::new(state),
             ready: Condvar::new(),
             ended: Condvar::new(),
             rests: AtomicBool::new(false),
@@ -112,22 +121,21 @@ impl Queue {
         rests
     }
 
-    /// Puts a record into the buffer, or counts it as lost.
-    pub(super) fn push(&self, parts: &[&[u8]], is_urgent: bool) {
-        if self.turns_away() {
-            return;
-        }
+    /// Puts a record of one piece into the buffer, or counts it as lost.
+    pub(super) fn push_one(&self, record: T) {
+        self.add(1, false, |records| records.push(record));
+    }
+
+    /// Puts a record of so many bytes, or of one piece, into the buffer by `put`, or counts it as lost.
+    fn add(&self, length: usize, is_urgent: bool, put: impl FnOnce(&mut Vec<T>)) {
         let shared = &*self.0;
-        let length: usize = parts.iter().map(|part| part.len()).sum();
         let mut state = shared.lock();
         if state.is_closed || state.records.len() + length > shared.bound {
             drop(state);
             shared.full.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        for part in parts {
-            state.records.extend_from_slice(part);
-        }
+        put(&mut state.records);
         state.count += 1;
         let is_half_full = state.records.len() > shared.bound / 2;
         let wakes = state.is_idle || ((is_urgent || is_half_full) && !state.is_urgent);
@@ -163,20 +171,31 @@ impl Queue {
     }
 }
 
+impl Queue {
+    /// Puts a record into the buffer, or counts it as lost.
+    pub(super) fn push(&self, parts: &[&[u8]], is_urgent: bool) {
+        if self.turns_away() {
+            return;
+        }
+        let length = parts.iter().map(|part| part.len()).sum();
+        self.add(length, is_urgent, |records| parts.iter().for_each(|part| records.extend_from_slice(part)));
+    }
+}
+
 // === impl Shared ===
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl<T> Shared<T> {
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for records and swaps them for what is in `records`; `None` when there will be no more.
-    fn take(&self, records: &mut Vec<u8>) -> Option<u64> {
+    fn take(&self, records: &mut Vec<T>) -> Option<u64> {
         let used = records.len();
         records.clear();
         // Not at each turn under load: a large block that grows again is new memory of the system's, page by page.
         if records.capacity() > 4 * used {
-            records.shrink_to(KEPT_BYTES);
+            records.shrink_to(KEPT_BYTES / size_of::<T>());
         }
         let mut state = self.lock();
         while state.count == 0 {
@@ -187,7 +206,7 @@ impl Shared {
             state = self.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.is_idle = false;
-        let may_wait = |state: &mut State| !state.is_urgent && !state.is_closed;
+        let may_wait = |state: &mut State<T>| !state.is_urgent && !state.is_closed;
         let waited = self.ready.wait_timeout_while(state, LINGER, may_wait);
         state = waited.unwrap_or_else(PoisonError::into_inner).0;
         state.is_urgent = false;
@@ -198,7 +217,7 @@ impl Shared {
     /// Turns records away for so long, or until there will be no more.
     fn rest(&self, rest: Duration) {
         self.rests.store(true, Ordering::Relaxed);
-        let is_open = |state: &mut State| !state.is_closed;
+        let is_open = |state: &mut State<T>| !state.is_closed;
         let _state = self.ready.wait_timeout_while(self.lock(), rest, is_open);
         self.rests.store(false, Ordering::Relaxed);
     }
@@ -209,9 +228,9 @@ impl Shared {
 }
 
 /// Tells whoever waits that the thread has ended, however it did.
-struct Ending<'a>(&'a Shared);
+struct Ending<'a, T>(&'a Shared<T>);
 
-impl Drop for Ending<'_> {
+impl<T> Drop for Ending<'_, T> {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.is_closed = true;

@@ -1,7 +1,7 @@
 //! All sinks of a node together.
 
 use std::io::{self, Write as _};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::console::{self, Console};
 use super::file::{self, DailyFile};
@@ -40,10 +40,16 @@ impl Sinks {
         }
     }
 
-    /// Lines that were lost, by kind of sink.
-    pub(super) fn losses(&self) -> [(&'static str, Lost); 3] {
-        let of = |queue: &Option<Queue>| queue.as_ref().map(Queue::lost).unwrap_or_default();
-        let servers = self.servers.iter().map(|(_, queue)| queue.lost());
+    /// Whether there is one.
+    pub(super) fn has_any(&self) -> bool {
+        self.console.is_some() || self.file.is_some() || !self.servers.is_empty()
+    }
+
+    /// Lines that were lost, by kind of sink. `unwritten` are those that were lost before they were given to any.
+    pub(super) fn losses(&self, unwritten: u64) -> [(&'static str, Lost); 3] {
+        let with = |lost: Lost| Lost { full: lost.full + unwritten, ..lost };
+        let of = |queue: &Option<Queue>| queue.as_ref().map(|queue| with(queue.lost())).unwrap_or_default();
+        let servers = self.servers.iter().map(|(_, queue)| with(queue.lost()));
         let all = servers.fold(Lost::default(), |all, one| Lost {
             full: all.full + one.full,
             failed: all.failed + one.failed,
@@ -51,9 +57,8 @@ impl Sinks {
         [("console", of(&self.console)), ("file", of(&self.file)), ("syslog", all)]
     }
 
-    /// Takes no more lines, and waits so long at most until those that there are have been written.
-    pub(super) fn finish(&self, patience: Duration) {
-        let deadline = Instant::now() + patience;
+    /// Takes no more lines, and waits until those that there are have been written, but not longer than until `deadline`.
+    pub(super) fn finish(&self, deadline: Instant) {
         let servers = self.servers.iter().map(|(_, queue)| queue);
         let queues: Vec<&Queue> = self.console.iter().chain(&self.file).chain(servers).collect();
         for queue in &queues {
