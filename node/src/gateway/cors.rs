@@ -5,7 +5,9 @@
 use actix_web::HttpRequest;
 use actix_web::HttpResponse;
 use actix_web::body::BoxBody;
-use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+use super::respond::add;
 
 /// Seconds for which a browser may keep a preflight's answer.
 const MAX_AGE: &str = "600";
@@ -13,13 +15,20 @@ const MAX_AGE: &str = "600";
 /// Methods of all routes together.
 const METHODS: &str = "OPTIONS, HEAD, GET, PUT, POST, DELETE, PATCH";
 
-/// Adds what every response carries; replaces what a backend said, which spoke of its own origin.
+/// Adds what every response carries. What a backend said of its own origin has been left out.
 pub(super) fn add_headers(headers: &mut HeaderMap) {
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*"));
-    if headers.contains_key(header::ACCESS_CONTROL_ALLOW_CREDENTIALS) {
-        headers.remove(header::ACCESS_CONTROL_ALLOW_CREDENTIALS);
-    }
+    add(headers, header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    add(headers, header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*"));
+}
+
+/// Whether this node speaks for itself there, whatever a backend says: of origins that may read its answers.
+pub(super) fn is_answered_here(name: &HeaderName) -> bool {
+    matches!(
+        *name,
+        header::ACCESS_CONTROL_ALLOW_ORIGIN
+            | header::ACCESS_CONTROL_EXPOSE_HEADERS
+            | header::ACCESS_CONTROL_ALLOW_CREDENTIALS
+    )
 }
 
 /// The answer to `OPTIONS` on any path, without authentication.

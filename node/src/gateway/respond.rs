@@ -25,6 +25,16 @@ const REQUEST_ID: HeaderName = HeaderName::from_static(names::REQUEST_ID);
 const BACKEND: HeaderName = HeaderName::from_static(names::BACKEND);
 const MODEL: HeaderName = HeaderName::from_static(names::MODEL);
 const STICKY: HeaderName = HeaderName::from_static(names::STICKY);
+/// What [`relay`], the request's [`Trace`](super::trace::Trace) and [`finish`] write of each answer of a backend.
+const WRITTEN: [&str; 7] = [
+    names::STICKY,
+    names::BACKEND,
+    names::ATTEMPTS,
+    names::QUEUE_MS,
+    names::DECISION,
+    names::TRANSLATION,
+    names::REQUEST_ID,
+];
 const RESUMED: HeaderName = HeaderName::from_static(names::RESUMED);
 
 /// The answer of a backend as the client gets it.
@@ -53,7 +63,7 @@ pub(super) fn relay(
             length = value.to_str().ok().and_then(|text| text.parse::<u64>().ok());
         }
         let is_length = name == header::CONTENT_LENGTH && !keeps_length;
-        if !is_length && !hop.ends(&name) {
+        if !is_length && !hop.ends(&name) && !is_written_here(&name) {
             response.headers_mut().append(name, value);
         }
     }
@@ -91,9 +101,24 @@ pub(super) fn relay(
 
 /// What every answer of backends has: whether the frontend keeps clients, and whose answer it is.
 pub(super) fn mark(headers: &mut HeaderMap, admitted: &Admitted, backend: Option<&BackendId>) {
-    headers.insert(STICKY, sticky(admitted));
+    add(headers, STICKY, sticky(admitted));
     if let Some(Ok(backend)) = backend.map(|id| HeaderValue::from_str(id.as_ref())) {
-        headers.insert(BACKEND, backend);
+        add(headers, BACKEND, backend);
+    }
+}
+
+/// Adds a header that is not there yet, which is half the work of replacing one that may be.
+pub(super) fn add(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
+    debug_assert!(!headers.contains_key(&name), "{name} is there already");
+    headers.append(name, value);
+}
+
+/// Whether every answer has this header from this node: what a backend says there, another node maybe or a server that
+/// speaks of its own origin, goes no further.
+fn is_written_here(name: &HeaderName) -> bool {
+    match name.as_str().strip_prefix("x-ollamaflow-") {
+        Some(_) => WRITTEN.contains(&name.as_str()),
+        None => cors::is_answered_here(name),
     }
 }
 
@@ -108,13 +133,13 @@ pub(super) fn unchunk<B>(request: &HttpRequest, response: &mut HttpResponse<B>) 
 /// What every response has, errors included.
 pub(crate) fn finish(headers: &mut HeaderMap, id: &RequestId, defaults: &[(HeaderName, HeaderValue)]) {
     cors::add_headers(headers);
+    if let Ok(id) = HeaderValue::from_bytes(id.as_bytes()) {
+        add(headers, REQUEST_ID, id);
+    }
     for (name, value) in defaults {
         if !headers.contains_key(name) {
             headers.insert(name.clone(), value.clone());
         }
-    }
-    if let Ok(id) = HeaderValue::from_bytes(id.as_bytes()) {
-        headers.insert(REQUEST_ID, id);
     }
 }
 

@@ -8,6 +8,7 @@ use ollamaflow_protocol::header as names;
 use ollamaflow_protocol::id::BackendId;
 
 use super::account::Account;
+use super::respond::add;
 use crate::actors::Decision;
 
 const ATTEMPTS: HeaderName = HeaderName::from_static(names::ATTEMPTS);
@@ -105,9 +106,9 @@ impl Trace {
         if !self.routed {
             return;
         }
-        headers.insert(ATTEMPTS, number(self.attempts.into()));
+        add(headers, ATTEMPTS, number(self.attempts.into()));
         let queued = u64::try_from(self.queued.as_millis()).unwrap_or(u64::MAX);
-        headers.insert(QUEUE_MS, number(queued));
+        add(headers, QUEUE_MS, number(queued));
         let Some(decision) = self.decision else { return };
         let value = if decision.why.is_empty() {
             HeaderValue::from_static(decision.by)
@@ -117,7 +118,7 @@ impl Trace {
                 Err(_) => return,
             }
         };
-        headers.insert(DECISION, value);
+        add(headers, DECISION, value);
     }
 }
 

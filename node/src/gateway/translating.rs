@@ -20,6 +20,7 @@ use super::forward::Asked;
 use super::ingress::Admitted;
 use super::naming::Named;
 use super::refusal::Refusal;
+use super::respond::add;
 use super::{images, intake, naming};
 use crate::actors::{BackendHandle, BackendView};
 use crate::clock;
@@ -253,7 +254,7 @@ impl Told {
             Cow::Borrowed(way) => HeaderValue::from_static(way),
             Cow::Owned(way) => text(way),
         };
-        headers.insert(TRANSLATION, way);
+        add(headers, TRANSLATION, way);
         if !self.dropped.is_empty() {
             let names: Vec<Cow<'_, str>> = self.dropped.iter().map(|name| listed(name)).collect();
             headers.insert(DROPPED, text(names.join(", ")));

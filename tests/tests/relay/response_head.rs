@@ -105,6 +105,10 @@ async fn what_a_backend_says_in_the_nodes_own_headers_is_replaced() {
         "X-OllamaFlow-Backend: inner\r\n",
         "X-OllamaFlow-Request: inner\r\n",
         "X-OllamaFlow-Sticky: True\r\n",
+        "X-OllamaFlow-Attempts: 7\r\n",
+        "X-OllamaFlow-Queue-Ms: 7\r\n",
+        "X-OllamaFlow-Decision: inner\r\n",
+        "X-OllamaFlow-Translation: inner\r\n",
         "Access-Control-Expose-Headers: X-Inner\r\n",
         "Access-Control-Allow-Origin: https://inner.example.org\r\n",
         "Access-Control-Allow-Credentials: true\r\n",
@@ -112,6 +116,10 @@ async fn what_a_backend_says_in_the_nodes_own_headers_is_replaced() {
     .await;
     assert_eq!(answer.head.headers_named("x-ollamaflow-backend"), ["b1"]);
     assert_eq!(answer.head.headers_named("x-ollamaflow-sticky"), ["False"]);
+    assert_eq!(answer.head.headers_named("x-ollamaflow-attempts"), ["1"]);
+    assert_eq!(answer.head.headers_named("x-ollamaflow-queue-ms"), ["0"]);
+    assert_eq!(answer.head.headers_named("x-ollamaflow-decision"), ["RoundRobin"]);
+    assert_eq!(answer.head.headers_named("x-ollamaflow-translation"), ["none"]);
     assert_eq!(answer.head.headers_named("access-control-expose-headers"), ["*"]);
     assert_eq!(answer.head.headers_named("access-control-allow-origin"), ["*"]);
     assert_eq!(answer.header("access-control-allow-credentials"), None);
