@@ -75,7 +75,7 @@ pub fn is_hop_by_hop(name: &str) -> bool {
 /// The media type of a `Content-Type` value, without its parameters; its case is the sender's.
 pub fn media_type(content_type: &str) -> &str {
     let end = memchr::memchr(b';', content_type.as_bytes()).unwrap_or(content_type.len());
-    content_type[..end].trim()
+    content_type[..end].trim_ascii()
 }
 
 /// The header names that a `Connection` value lists, lower-cased: they are hop-by-hop for this message.

@@ -109,7 +109,7 @@ pub(super) async fn read(
     Connection::passed_on(request).await;
     // What is decoded has another length.
     let declared = declared.filter(|_| decoding.is_none());
-    let pace = Pace::start(settings.read_timeout);
+    let pace = Pace { start: None, timeout: settings.read_timeout };
     let mut source = Source { payload, pace, received: 0, maximum, decoding, decoded: 0 };
     let mut all = pinned || declared.is_some_and(|n| n <= KEPT_BYTES as u64);
     let Some(first) = source.next().await.transpose()? else { return Ok(whole(Intake::Kept(Bytes::new()))) };
@@ -229,7 +229,7 @@ fn decoding(request: &HttpRequest, operation: Operation) -> Result<Option<Box<De
 
 fn declared_length(request: &HttpRequest) -> Result<Option<u64>, Refusal> {
     let Some(value) = request.headers().get(header::CONTENT_LENGTH) else { return Ok(None) };
-    let length = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+    let length = value.to_str().ok().and_then(|text| text.trim_ascii().parse().ok());
     length.map(Some).ok_or(Refusal::BodyBroken)
 }
 
@@ -249,7 +249,8 @@ struct Source {
 
 /// How long the next piece may take.
 struct Pace {
-    start: Instant,
+    /// When it was first waited for; none before that.
+    start: Option<Instant>,
     timeout: Duration,
 }
 
@@ -315,13 +316,13 @@ impl Source {
 // === impl Pace ===
 
 impl Pace {
-    fn start(timeout: Duration) -> Self {
-        Self { start: clock::turn(), timeout }
-    }
-
     /// The pause is bounded, and so is the average rate: a client that trickles single bytes is cut too.
-    fn pause(&self, received: u64) -> Duration {
+    fn pause(&mut self, received: u64) -> Duration {
+        let Some(start) = self.start else {
+            self.start = Some(clock::turn());
+            return self.timeout;
+        };
         let allowed = self.timeout.saturating_add(Duration::from_secs(received / MIN_RATE));
-        self.timeout.min(allowed.saturating_sub(clock::since(self.start)))
+        self.timeout.min(allowed.saturating_sub(clock::since(start)))
     }
 }

@@ -2,7 +2,8 @@
 //! `LogResponseBody`.
 //!
 //! A frontend logs what the client sent and got, a backend what it was sent and answered: pins, translation and names of
-//! models lie between the two. Bodies are shown up to a bound, credentials never. Only what is asked for is looked at.
+//! models lie between the two. Bodies are shown up to a bound, credentials never. Only what is asked for is looked at, and
+//! what tells it is kept out of the code that each request runs through (`#[cold]`), for most want none of it.
 
 use std::fmt::Write as _;
 
@@ -47,9 +48,13 @@ pub(super) struct Heard {
 
 /// Logs what a frontend wants to have of the head of a request.
 pub(super) fn came(request: &HttpRequest, admitted: &Admitted, id: &RequestId) {
-    if !admitted.config.log_request_full || !is_heard() {
-        return;
+    if admitted.config.log_request_full && is_heard() {
+        tell_head(request, admitted, id);
     }
+}
+
+#[cold]
+fn tell_head(request: &HttpRequest, admitted: &Admitted, id: &RequestId) {
     let mut text = format!("{} {}", request.method(), request.path());
     if !request.query_string().is_empty() {
         let _ = write!(text, "?{}", shown_query(request.query_string()));
@@ -63,9 +68,13 @@ pub(super) fn came(request: &HttpRequest, admitted: &Admitted, id: &RequestId) {
 
 /// Logs what a frontend wants to have of the body of a request.
 pub(super) fn received(admitted: &Admitted, id: &RequestId, body: &Intake) {
-    if !admitted.config.log_request_body || !is_heard() {
-        return;
+    if admitted.config.log_request_body && is_heard() {
+        tell_body(admitted, id, body);
     }
+}
+
+#[cold]
+fn tell_body(admitted: &Admitted, id: &RequestId, body: &Intake) {
     let owner = Owner::of_frontend(admitted);
     match body {
         Intake::Kept(bytes) | Intake::Once(bytes) => request_body(&owner, id, &Excerpt::of(bytes), true),
@@ -89,9 +98,19 @@ pub(super) fn sent(
     body: &RequestBody,
     start: Option<&Excerpt>,
 ) {
-    if !(backend.log_request_full || backend.log_request_body) || !is_heard() {
-        return;
+    if (backend.log_request_full || backend.log_request_body) && is_heard() {
+        tell_sent(backend, id, sent, body, start);
     }
+}
+
+#[cold]
+fn tell_sent(
+    backend: &Backend,
+    id: &RequestId,
+    sent: &RequestHead,
+    body: &RequestBody,
+    start: Option<&Excerpt>,
+) {
     let owner = Owner::Backend(backend.identifier.clone());
     if backend.log_request_full {
         head(&owner, id, &shown_head(backend, sent.lines()));

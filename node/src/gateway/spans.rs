@@ -2,6 +2,8 @@
 //!
 //! They belong to the request's account, and are sent when that ends. They tell where a request went and how long that took,
 //! by the names of OpenTelemetry's conventions for HTTP and generative AI; nothing of what was asked or answered.
+//!
+//! `#[cold]`: most nodes trace nothing, and there all this is kept out of the code that each request runs through.
 
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
@@ -73,6 +75,7 @@ pub(super) struct Attempt {
 
 impl Spans {
     /// Those of a request that has just come; none if it is not recorded.
+    #[cold]
     pub(super) fn begin(traces: &Traces, id: &RequestId, request: &HttpRequest) -> Option<Box<Self>> {
         let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
         let parent = identity::parent(text("traceparent"));
@@ -104,10 +107,12 @@ impl Spans {
         }))
     }
 
+    #[cold]
     pub(super) fn came_from(&self, address: IpAddr) {
         self.note("client.address", AttributeValue::text(&address.to_string()));
     }
 
+    #[cold]
     pub(super) fn admitted(&self, frontend: &str, operation: Operation) {
         self.operation.set(Some(operation));
         self.note("ollamaflow.frontend", AttributeValue::text(frontend));
@@ -117,6 +122,7 @@ impl Spans {
         }
     }
 
+    #[cold]
     pub(super) fn model(&self, name: &str) {
         let name = AttributeValue::text(name);
         self.model.replace(Some(name.clone()));
@@ -124,11 +130,13 @@ impl Spans {
     }
 
     /// A backend was chosen, for this reason.
+    #[cold]
     pub(super) fn decided(&self, decision: Decision) {
         self.decision.set(Some(decision));
     }
 
     /// The request has waited until now.
+    #[cold]
     pub(super) fn queued(&self, waited: Duration) {
         let now = Instant::now();
         let began = now.checked_sub(waited).unwrap_or(now);
@@ -173,6 +181,7 @@ impl Spans {
     }
 
     /// The request has ended: all is sent.
+    #[cold]
     pub(super) fn end(self, ending: &Ending<'_>) {
         let now = Instant::now();
         if let Some(first) = ending.first.filter(|_| !ending.backend.is_empty()) {
@@ -248,6 +257,7 @@ impl Spans {
 
 impl Attempt {
     /// The request of this account is sent to a backend; none if it is not traced.
+    #[cold]
     pub(super) fn begin(
         account: &Rc<Account>,
         operation: Operation,
@@ -286,6 +296,7 @@ impl Attempt {
     }
 
     /// The head of the answer.
+    #[cold]
     pub(super) fn answered(&mut self, status: StatusCode) {
         self.is_judged = true;
         self.is_error |= status.is_client_error() || status.is_server_error();
@@ -293,6 +304,7 @@ impl Attempt {
     }
 
     /// There is no answer that the client could get.
+    #[cold]
     pub(super) fn failed(&mut self, why: &'static str) {
         self.is_judged = true;
         self.is_error = true;

@@ -91,14 +91,21 @@ impl Client {
         head: &RequestHead,
         body: &mut RequestBody,
     ) -> Result<Response, SendError> {
-        let pooled = match body {
+        let mut reused = match body {
             RequestBody::Empty | RequestBody::Full(_) => self.shared.pool.take(target.id()),
             RequestBody::Stream(_) => None,
         };
-        if let Some(io) = pooled {
-            match exchange(&self.shared, target, io, true, head, body).await {
+        // One place for both tries: what waits for an answer is a large part of what a request holds.
+        loop {
+            let is_reused = reused.is_some();
+            let io = match reused.take() {
+                Some(io) => io,
+                // In a box: nearly all requests find a connection.
+                None => Box::pin(self.shared.connector.connect(target)).await?,
+            };
+            match exchange(&self.shared, target, io, is_reused, head, body).await {
                 Ok(response) => return Ok(response),
-                Err(failure) if !failure.stale => return Err(failure.error),
+                Err(failure) if !(is_reused && failure.stale) => return Err(failure.error),
                 Err(failure) => {
                     tracing::debug!(
                         authority = target.authority(),
@@ -108,8 +115,6 @@ impl Client {
                 }
             }
         }
-        let io = self.shared.connector.connect(target).await?;
-        exchange(&self.shared, target, io, false, head, body).await.map_err(|failure| failure.error)
     }
 
     /// Idle connections kept at the moment, of all targets.

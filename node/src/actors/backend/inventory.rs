@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use ollamaflow_protocol::model::{canonical, same_model};
 use ollamaflow_protocol::models::inventory::{Disk, DiskModel};
 
@@ -11,7 +12,7 @@ use ollamaflow_protocol::models::inventory::{Disk, DiskModel};
 pub(super) struct Inventory {
     disk: Arc<Disk>,
     /// Each request asks each backend for a model: by its hash, that costs the same however many there are.
-    canonical: HashSet<Box<str>>,
+    canonical: HashSet<Box<str>, RandomState>,
 }
 
 // === impl Inventory ===

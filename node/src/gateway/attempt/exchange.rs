@@ -214,16 +214,19 @@ enum SendFailure {
 }
 
 /// The attempt ends without an answer; the slot is free again.
+#[cold]
 fn lost(mut permit: Permit, outcome: Outcome, refusal: Refusal) -> Attempted {
     permit.finish(outcome);
     unanswered(permit.backend().clone(), refusal)
 }
 
+#[cold]
 fn unanswered(backend: Arc<BackendHandle>, refusal: Refusal) -> Attempted {
     Attempted::Failed(Failure { backend, fault: Fault::Backend, words: None, given: Err(refusal) })
 }
 
 /// The request cannot be said in the backend's API. One that speaks the client's may take it.
+#[cold]
 fn unsaid(refusal: Refusal, mut permit: Permit) -> Attempted {
     permit.finish(Outcome::Declined);
     if !matches!(refusal, Refusal::Translation(_)) {
@@ -233,14 +236,17 @@ fn unsaid(refusal: Refusal, mut permit: Permit) -> Attempted {
     Attempted::Unsaid(refusal)
 }
 
+#[cold]
 fn unreachable(permit: &Permit, why: String) -> Refusal {
     Refusal::Unreachable { backend: permit.backend().id().clone(), why }
 }
 
+#[cold]
 fn failed(permit: &Permit, why: String) -> Refusal {
     Refusal::Failed { backend: permit.backend().id().clone(), why }
 }
 
+#[cold]
 fn timed_out(permit: &Permit, waited: Option<Duration>) -> Refusal {
     let waited_ms = waited.map_or(0, |waited| u64::try_from(waited.as_millis()).unwrap_or(u64::MAX));
     Refusal::TimedOut { backend: permit.backend().id().clone(), waited_ms }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
+use foldhash::fast::RandomState;
 use ollamaflow_protocol::wire::Usage;
 
 /// Models with a count of their own. It is never taken back, for counters only grow.
@@ -21,7 +22,7 @@ const OTHER: &str = "other";
 #[derive(Debug, Default)]
 pub struct Models {
     /// Replaced as a whole by the first request for a model; all others only read.
-    known: ArcSwap<HashMap<Box<str>, Arc<ModelTokens>>>,
+    known: ArcSwap<HashMap<Box<str>, Arc<ModelTokens>, RandomState>>,
     other: Arc<ModelTokens>,
 }
 

@@ -166,6 +166,7 @@ impl Exchange<'_> {
 
     /// Of an error page that is too long for an error message the status may be enough; else the client gets it, whatever
     /// it is.
+    #[cold]
     fn judge_long(&self, mut answer: Box<Answer>) -> Attempted {
         let fault = fault::of_answer(answer.status.as_u16(), b"");
         let is_translated = answer.translation.is_some();
@@ -243,6 +244,7 @@ impl Exchange<'_> {
 }
 
 /// What the backend sent says nothing that could be said in another API: a redirect, or a status without a body.
+#[cold]
 fn no_answer(mut answer: Box<Answer>) -> Attempted {
     let AnswerBody::Live(live) = &mut answer.body else { return Attempted::Answered(answer) };
     live.permit.finish(Outcome::Failed);
@@ -251,6 +253,7 @@ fn no_answer(mut answer: Box<Answer>) -> Attempted {
 }
 
 /// The backend has told of an error instead of an answer, though its status said otherwise.
+#[cold]
 fn reported(mut answer: Box<Answer>, words: String) -> Attempted {
     let AnswerBody::Live(live) = &mut answer.body else { return Attempted::Answered(answer) };
     let fault = fault::of_message(&words);
@@ -262,6 +265,7 @@ fn reported(mut answer: Box<Answer>, words: String) -> Attempted {
 }
 
 /// Leaves a backend alone for as long as it asks for.
+#[cold]
 fn cool_down(answer: &Answer) {
     let asked = answer.header(&header::RETRY_AFTER);
     let time = asked.and_then(|value| fault::retry_after(value, clock::now()));
