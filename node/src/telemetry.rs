@@ -32,7 +32,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Registry, reload};
 
-pub use self::access::{AccessLog, Entry, Named, Names, cut};
+pub use self::access::{AccessLog, Entry, Named, Names};
 pub use self::excerpt::{EXCERPT_BYTES, Excerpt};
 pub use self::level::{FilterError, Level};
 pub use self::queue::Lost;

@@ -31,7 +31,7 @@ impl RequestId {
     /// Unique enough to find one request in logs; not a secret.
     pub(crate) fn random() -> Self {
         let number = fastrand::u128(..) & !(VERSION_BITS | VARIANT_BITS) | VERSION_4 | VARIANT_1;
-        let digits = hex(number);
+        let digits = digits(number);
         let mut text = [b'-'; 36];
         text[..8].copy_from_slice(&digits[..8]);
         text[9..13].copy_from_slice(&digits[8..12]);
@@ -66,17 +66,17 @@ pub(super) fn traceparent(received: Option<&str>) -> Traceparent {
             text[3..35].copy_from_slice(trace.as_bytes());
             text[53..].copy_from_slice(flags.as_bytes());
         }
-        None => text[3..35].copy_from_slice(&hex(fastrand::u128(1..))),
+        None => text[3..35].copy_from_slice(&digits(fastrand::u128(1..))),
     }
-    text[36..52].copy_from_slice(&hex(fastrand::u64(1..).into())[16..]);
+    text[36..52].copy_from_slice(&digits(fastrand::u64(1..).into())[16..]);
     text
 }
 
 /// The `traceparent` of a span that is recorded.
 pub(super) fn traceparent_of(trace: u128, span: u64) -> Traceparent {
     let mut text = *b"00-................................-................-01";
-    text[3..35].copy_from_slice(&hex(trace));
-    text[36..52].copy_from_slice(&hex(span.into())[16..]);
+    text[3..35].copy_from_slice(&digits(trace));
+    text[36..52].copy_from_slice(&digits(span.into())[16..]);
     text
 }
 
@@ -91,22 +91,10 @@ pub(super) fn parent(received: Option<&str>) -> Option<Parent> {
 }
 
 /// The digits of a number, in the case that the formats of ids ask for.
-///
-/// Eight at a time: each request has eighty of them, and digit by digit they would be more work than its routing.
-#[inline(never)]
-fn hex(number: u128) -> [u8; 32] {
+fn digits(number: u128) -> [u8; 32] {
     let mut text = [0; 32];
-    for (digits, bytes) in text.chunks_exact_mut(8).zip(number.to_be_bytes().chunks_exact(4)) {
-        let number = bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
-        // Each nibble gets a byte of its own.
-        let spread = (number << 16 | number) & 0x0000_ffff_0000_ffff;
-        let spread = (spread << 8 | spread) & 0x00ff_00ff_00ff_00ff;
-        let spread = (spread << 4 | spread) & 0x0f0f_0f0f_0f0f_0f0f;
-        // Those above nine, which are letters: six more carries into the upper nibble.
-        let letters = (spread + 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101;
-        let text = spread + 0x3030_3030_3030_3030 + letters * u64::from(b'a' - b'9' - 1);
-        digits.copy_from_slice(&text.to_be_bytes());
-    }
+    // Two digits for each byte: the lengths agree.
+    let _ = hex::encode_to_slice(number.to_be_bytes(), &mut text);
     text
 }
 
@@ -148,7 +136,7 @@ mod tests {
     proptest! {
         #[test]
         fn digits_are_those_of_the_formatter(number in any::<u128>()) {
-            prop_assert_eq!(hex(number).to_vec(), format!("{number:032x}").into_bytes());
+            prop_assert_eq!(digits(number).to_vec(), format!("{number:032x}").into_bytes());
         }
     }
 

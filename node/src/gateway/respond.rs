@@ -25,6 +25,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static(names::REQUEST_ID);
 const BACKEND: HeaderName = HeaderName::from_static(names::BACKEND);
 const MODEL: HeaderName = HeaderName::from_static(names::MODEL);
 const STICKY: HeaderName = HeaderName::from_static(names::STICKY);
+const RESUMED: HeaderName = HeaderName::from_static(names::RESUMED);
+
 /// What [`relay`], the request's [`Trace`](super::trace::Trace) and [`finish`] write of each answer of a backend.
 const WRITTEN: [&str; 7] = [
     names::STICKY,
@@ -35,7 +37,6 @@ const WRITTEN: [&str; 7] = [
     names::TRANSLATION,
     names::REQUEST_ID,
 ];
-const RESUMED: HeaderName = HeaderName::from_static(names::RESUMED);
 
 /// The answer of a backend as the client gets it.
 pub(super) fn relay(
@@ -116,10 +117,7 @@ pub(super) fn add(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue)
 /// Whether every answer has this header from this node: what a backend says there, another node maybe or a server that
 /// speaks of its own origin, goes no further.
 fn is_written_here(name: &HeaderName) -> bool {
-    match name.as_str().strip_prefix("x-ollamaflow-") {
-        Some(_) => WRITTEN.contains(&name.as_str()),
-        None => cors::is_answered_here(name),
-    }
+    WRITTEN.contains(&name.as_str()) || cors::is_answered_here(name)
 }
 
 /// HTTP/1.0 knows no chunks: the end of the connection is the end of the body.

@@ -58,6 +58,7 @@ impl Ring {
     }
 
     /// How many wait.
+    #[cfg(test)]
     pub fn waiting(&self) -> usize {
         self.waiting.borrow().len()
     }

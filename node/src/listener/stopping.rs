@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 
 use super::ring::{Place, Ring};
 
-/// The signal on one worker thread. Cheap to clone.
-#[derive(Clone, Debug, Default)]
+/// The signal on one worker thread.
+#[derive(Debug, Default)]
 pub(super) struct Stopping(Rc<Ring>);
 
 /// One connection's wait for it.

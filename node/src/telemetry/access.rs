@@ -2,8 +2,8 @@
 //!
 //! It looks like any other event of severity 1 in the room `access`, and goes where events go. It is no event: a worker
 //! would spend more on making one than on all else that it does for a small request. It does not write the line either, but
-//! leaves an [`Entry`] behind. A thread writes the lines of all that have gathered: one after the other they are half the work
-//! that each would be between two requests, whose code the processor would have to fetch anew each time.
+//! leaves an [`Entry`] behind. A thread writes the lines of all that have gathered, so that the code for that and the code of
+//! requests do not drive each other out of the processor's first cache in between.
 
 mod entry;
 mod line;
@@ -14,7 +14,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 pub use self::entry::{Entry, Named, Names};
-pub use self::line::cut;
 use super::queue::{Queue, Sink, Written};
 use super::sinks::Sinks;
 use super::syslog::{Server, Severity};

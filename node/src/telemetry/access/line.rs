@@ -147,7 +147,7 @@ impl<'a> Line<'a> {
 }
 
 /// As much of a text as a line takes.
-pub fn cut(text: &str) -> &str {
+pub(super) fn cut(text: &str) -> &str {
     let mut end = text.len().min(MAX_TEXT);
     while !text.is_char_boundary(end) {
         end -= 1;
