@@ -6,7 +6,7 @@ use std::time::Duration;
 use ollamaflow_protocol::cluster::{Crowd, WorkEnd, WorkFailure, WorkKey};
 use ollamaflow_protocol::model::canonical;
 use ollamaflow_protocol::models::desired::{Action, ActionKind, Limits, crowd, crowded, failure};
-use ollamaflow_protocol::models::inventory::Memory;
+use ollamaflow_protocol::models::inventory::{LoadedModel, Memory};
 use ollamaflow_protocol::object::Backend;
 use tokio::sync::watch;
 
@@ -23,6 +23,9 @@ use crate::cluster::Cluster;
 const READINGS: u32 = 3;
 /// Pause between two readings.
 const READING_PAUSE: Duration = Duration::from_millis(500);
+
+/// Why a model that is in memory is to be kept there anew later.
+const BRIEFLY: &str = "the model is in memory, but leaves it earlier than it was told to: a client or the engine's settings say so";
 
 /// What deeds work with.
 #[derive(Clone)]
@@ -41,6 +44,8 @@ enum Done {
     Kept,
     /// At the cost of others in memory.
     Crowding(Crowd),
+    /// The model is in memory, but is to leave so soon that it would have to be kept there anew at once.
+    Briefly,
 }
 
 // === impl Doer ===
@@ -154,6 +159,14 @@ impl Doer {
                 tracing::warn!(%backend, model, reason = crowded.message, "models to be in memory do not fit there");
                 WorkEnd::Failed(crowded)
             }
+            // Always the wait of a first failure: whoever asked for less time may stop to ask, and then it is to be kept
+            // before it leaves. With a longer wait each time it would be missed for as long.
+            Done::Briefly => {
+                let state = self.cluster.state();
+                let failed = failure(0, BRIEFLY, None, state.catalog_revision(), now(), fastrand::u64(..));
+                let crowd = former.and_then(|failure| failure.crowd);
+                WorkEnd::Failed(WorkFailure { crowd, ..failed })
+            }
         }
     }
 
@@ -194,6 +207,9 @@ impl Doer {
                 });
             }
         }
+        if action.kind == ActionKind::Load && in_memory(action, handle).is_some() {
+            return Ok(Done::Briefly);
+        }
         Err(not_shown(action.kind))
     }
 }
@@ -227,12 +243,17 @@ fn shows(action: &Action, handle: &BackendHandle) -> bool {
     match action.kind {
         ActionKind::Pull => view.disk().is_some_and(|disk| disk.find(&name).is_some()),
         // Long enough that it is not to be kept there anew at once, or one load would follow the other.
-        ActionKind::Load => view.memory().and_then(|memory| memory.find(&name)).is_some_and(|loaded| {
+        ActionKind::Load => in_memory(action, handle).is_some_and(|loaded| {
             let left = loaded.expires_at.map(|expires| expires.since(now()));
             left.is_none_or(|left| left > Limits::default().refresh_before)
         }),
         ActionKind::Delete => view.disk().is_some_and(|disk| disk.find(&name).is_none()),
     }
+}
+
+/// The action's model as the inventory shows it in memory.
+fn in_memory(action: &Action, handle: &BackendHandle) -> Option<LoadedModel> {
+    handle.view().memory()?.find(&canonical(&action.model)).cloned()
 }
 
 fn verb(kind: ActionKind) -> &'static str {

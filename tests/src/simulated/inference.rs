@@ -142,12 +142,13 @@ impl Call<'_, '_> {
     async fn slot(&mut self, model: &Installed, fields: &Fields) -> Result<(Duration, Permit), Stop> {
         let name = canonical(&model.spec.name);
         let runner = runner_options(fields, self.knobs.context_length);
+        let keep_alive = keep_alive(fields)?.unwrap_or_else(|| keep_alive_seconds(self.knobs.keep_alive_s));
         let demand = Demand {
             digest: model.digest.clone(),
             size: footprint(model.spec.size, runner.num_ctx, self.knobs.parallelism),
             runner,
             load_time: self.knobs.load_time(&name),
-            keep_alive: keep_alive(fields)?.unwrap_or_else(|| keep_alive_seconds(self.knobs.keep_alive_s)),
+            keep_alive: keep_alive.at_most(self.knobs.max_keep_alive_s),
             model: name,
         };
         let started = Instant::now();

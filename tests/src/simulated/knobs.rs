@@ -143,6 +143,9 @@ pub struct Knobs {
     /// Seconds an idle model stays loaded unless the request tells; negative is for ever.
     #[arg(long, default_value_t = 300, allow_negative_numbers = true)]
     pub keep_alive_s: i64,
+    /// The most seconds an idle model stays loaded, whatever the request tells.
+    #[arg(long)]
+    pub max_keep_alive_s: Option<u64>,
     /// Context length of a model whose request names no `num_ctx`.
     #[arg(long, default_value_t = 4096)]
     pub context_length: u64,
@@ -204,6 +207,7 @@ impl Default for Knobs {
             max_loaded_models: 3,
             vram_bytes: 0,
             keep_alive_s: 300,
+            max_keep_alive_s: None,
             context_length: 4096,
             early_headers: false,
             body_framing: BodyFraming::ContentLength,

@@ -33,6 +33,17 @@ pub(super) enum KeepAlive {
     Forever,
 }
 
+impl KeepAlive {
+    /// Not longer than so many seconds, if there is a limit.
+    pub(super) fn at_most(self, seconds: Option<u64>) -> Self {
+        match (self, seconds.map(Duration::from_secs)) {
+            (Self::For(stay), Some(most)) => Self::For(stay.min(most)),
+            (Self::Forever, Some(most)) => Self::For(most),
+            (_, None) => self,
+        }
+    }
+}
+
 /// What a request needs.
 #[derive(Clone, Debug)]
 pub(super) struct Demand {

@@ -28,9 +28,9 @@ async fn a_model_to_be_preloaded_is_pulled_loaded_and_loaded_again_when_it_has_l
 async fn a_preloaded_model_is_kept_before_it_leaves() {
     let registry = registry();
     let engine = engine(&registry, &["m"]);
-    let _node = started(wanting("PreloadModels", &["m"]), &engine).await;
+    let node = started(wanting("PreloadModels", &["m"]), &engine).await;
     let loads = || engine.requests_to("/api/generate").len();
-    wait::until_within("the model is in memory", LONG, || !engine.loaded_models().is_empty()).await;
+    until_preloaded(&node, "m:latest").await;
     let first = loads();
     // A client's own wish makes it leave within the two minutes before which it is kept anew.
     let short = json!({ "model": "m", "keep_alive": "90s", "stream": false });
@@ -41,6 +41,31 @@ async fn a_preloaded_model_is_kept_before_it_leaves() {
 /// A frontend of the backend `b1` that wants these in memory.
 fn preloading(models: &[&str]) -> Frontend {
     wanting("PreloadModels", models)
+}
+
+/// Waits until the node has loaded the model and has seen for itself that it stays in memory.
+async fn until_preloaded(node: &Node, model: &str) {
+    wait::until_answered_within(&format!("{model} is preloaded"), LONG, async || {
+        let cell = cell(node, model, "b1").await;
+        let running = [("kind", "load"), ("state", "running")];
+        let running = node.metrics().await.sum("ollamaflow_model_works", &running);
+        let is_settled = cell["Loaded"] == true && cell["Reason"].is_null() && running == Some(0.0);
+        if is_settled { Ok(()) } else { Err(format!("{cell}, loads: {running:?}")) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_model_that_is_to_leave_memory_soon_is_kept_there_as_long_as_it_is_there() {
+    let registry = registry();
+    let engine = engine(&registry, &["m"]);
+    engine.knobs(|knobs| knobs.max_keep_alive_s = Some(45));
+    let node = started(preloading(&["m"]), &engine).await;
+    let cell = until_told(&node, "m:latest", "b1", "leaves it earlier than it was told to").await;
+    assert_eq!(cell["Loaded"], true, "{cell}");
+    let keeps = || engine.requests_to("/api/generate").len();
+    wait::until_within("it is kept three times more", LONG, || keeps() > 3).await;
+    assert_eq!((engine.stats().loads, engine.loaded_models().len()), (1, 1));
 }
 
 /// What the matrix says of these models, by name.
@@ -137,8 +162,8 @@ async fn a_model_is_preloaded_with_the_options_with_which_requests_come() {
 async fn a_model_that_is_kept_in_memory_keeps_the_context_that_a_client_has_asked_for() {
     let registry = registry();
     let engine = engine(&registry, &["m"]);
-    let _node = started(preloading(&["m"]), &engine).await;
-    wait::until_within("the model is in memory", LONG, || !engine.loaded_models().is_empty()).await;
+    let node = started(preloading(&["m"]), &engine).await;
+    until_preloaded(&node, "m:latest").await;
     let own = json!({
         "model": "m", "prompt": "x", "stream": false, "keep_alive": "20s", "options": { "num_ctx": 8192 },
     });
