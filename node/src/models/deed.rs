@@ -27,6 +27,10 @@ const READING_PAUSE: Duration = Duration::from_millis(500);
 /// Why a model that is in memory is to be kept there anew later.
 const BRIEFLY: &str = "the model is in memory, but leaves it earlier than it was told to: a client or the engine's settings say so";
 
+/// Why a load may have to be made again.
+const UNSEEN: &str =
+    "the backend told of a success, but it could not be read whether the model stays in memory";
+
 /// What deeds work with.
 #[derive(Clone)]
 pub(super) struct Doer {
@@ -44,7 +48,7 @@ enum Done {
     Kept,
     /// At the cost of others in memory.
     Crowding(Crowd),
-    /// The model is in memory, but is to leave so soon that it would have to be kept there anew at once.
+    /// The model was to be kept in memory and is there, but is to leave so soon that this would have to be done at once again.
     Briefly,
 }
 
@@ -159,13 +163,12 @@ impl Doer {
                 tracing::warn!(%backend, model, reason = crowded.message, "models to be in memory do not fit there");
                 WorkEnd::Failed(crowded)
             }
-            // Always the wait of a first failure: whoever asked for less time may stop to ask, and then it is to be kept
-            // before it leaves. With a longer wait each time it would be missed for as long.
             Done::Briefly => {
-                let state = self.cluster.state();
-                let failed = failure(0, BRIEFLY, None, state.catalog_revision(), now(), fastrand::u64(..));
-                let crowd = former.and_then(|failure| failure.crowd);
-                WorkEnd::Failed(WorkFailure { crowd, ..failed })
+                // Always the wait of a first failure: with a longer one each time a model would be missed for as long once
+                // nobody asks for it any more. Where it has cost others their place, the next try may do so again.
+                let before = former.filter(|_| is_crowding).map_or(0, |failure| failure.attempts);
+                let revision = self.cluster.state().catalog_revision();
+                WorkEnd::Failed(failure(before, BRIEFLY, None, revision, now(), fastrand::u64(..)))
             }
         }
     }
@@ -195,6 +198,7 @@ impl Doer {
             }
             ActionKind::Delete => call::delete(config, model).await?,
         }
+        let done_at = now();
         for reading in 0..READINGS {
             if reading > 0 {
                 actix_rt::time::sleep(READING_PAUSE).await;
@@ -207,10 +211,17 @@ impl Doer {
                 });
             }
         }
-        if action.kind == ActionKind::Load && in_memory(action, handle).is_some() {
-            return Ok(Done::Briefly);
+        if action.kind != ActionKind::Load {
+            return Err(not_shown(action.kind));
         }
-        Err(not_shown(action.kind))
+        let is_seen = handle.view().memory_read_at().is_some_and(|at| at >= done_at);
+        match in_memory(action, handle) {
+            _ if !is_seen => Err(UNSEEN.to_owned()),
+            None => Err(not_shown(action.kind)),
+            Some(_) if loaded.is_some() => Ok(Done::Briefly),
+            // Whether others had to leave for it is not looked into: it is tried again later each time.
+            Some(_) => Err(BRIEFLY.to_owned()),
+        }
     }
 }
 

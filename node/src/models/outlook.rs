@@ -7,10 +7,11 @@ use ollamaflow_protocol::catalog::Catalog;
 use ollamaflow_protocol::cluster::ClusterState;
 use ollamaflow_protocol::id::BackendId;
 use ollamaflow_protocol::models::desired::{
-    Action, ActionKind, Desired, Ledger, Limits, Plan, Situation, Standing, Wish, plan,
+    Action, ActionKind, Desired, Ledger, Limits, Plan, Situation, Standing, Verdict, Wish, plan,
 };
 use ollamaflow_protocol::models::inventory::{Disk, Memory};
 use ollamaflow_protocol::models::matrix::{ModelMatrix, matrix};
+use ollamaflow_protocol::models::satisfies;
 use ollamaflow_protocol::object::{ApiFormat, Backend, BackendState};
 use ollamaflow_protocol::time::Timestamp;
 
@@ -123,8 +124,21 @@ impl Outlook {
     /// How many models are not where they are required, or not in memory where they are to be.
     pub fn missing(&self) -> usize {
         let verdicts = self.plan().verdicts;
-        let is_missing = |standing: &Standing| !matches!(standing, Standing::Fulfilled);
-        verdicts.iter().filter(|it| it.wish != Wish::Forbidden && is_missing(&it.standing)).count()
+        verdicts.iter().filter(|verdict| self.is_missing(verdict)).count()
+    }
+
+    fn is_missing(&self, verdict: &Verdict) -> bool {
+        match (verdict.wish, &verdict.standing) {
+            (Wish::Forbidden, _) | (_, Standing::Fulfilled) => false,
+            // It is there, and is to be kept there.
+            (Wish::Preload, Standing::Waits { .. } | Standing::Begins(_) | Standing::Running(..)) => {
+                let known = self.known.iter().find(|known| known.id == verdict.backend);
+                let memory = known.and_then(|known| known.memory.as_ref());
+                let mut loaded = memory.iter().flat_map(|memory| memory.models());
+                !loaded.any(|model| satisfies(&verdict.model, &model.canonical))
+            }
+            _ => true,
+        }
     }
 
     fn situations(&self) -> Vec<Situation<'_>> {

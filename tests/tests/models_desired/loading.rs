@@ -59,10 +59,11 @@ async fn until_preloaded(node: &Node, model: &str) {
 async fn a_model_that_is_to_leave_memory_soon_is_kept_there_as_long_as_it_is_there() {
     let registry = registry();
     let engine = engine(&registry, &["m"]);
-    engine.knobs(|knobs| knobs.max_keep_alive_s = Some(45));
+    engine.knobs(|knobs| knobs.max_keep_alive_s = Some(60));
     let node = started(preloading(&["m"]), &engine).await;
     let cell = until_told(&node, "m:latest", "b1", "leaves it earlier than it was told to").await;
     assert_eq!(cell["Loaded"], true, "{cell}");
+    assert_eq!(node.metrics().await.sum("ollamaflow_models_missing", &[]), Some(0.0));
     let keeps = || engine.requests_to("/api/generate").len();
     wait::until_within("it is kept three times more", LONG, || keeps() > 3).await;
     assert_eq!((engine.stats().loads, engine.loaded_models().len()), (1, 1));
@@ -167,10 +168,10 @@ async fn a_model_that_is_kept_in_memory_keeps_the_context_that_a_client_has_aske
     let own = json!({
         "model": "m", "prompt": "x", "stream": false, "keep_alive": "20s", "options": { "num_ctx": 8192 },
     });
+    let before = engine.requests_to("/api/generate").len();
     post_json(&engine, "/api/generate", &own).await.collect().await;
     let loaded = engine.stats().loads;
-    let before = engine.requests_to("/api/generate").len();
-    let kept = || engine.requests_to("/api/generate").len() > before;
+    let kept = || engine.requests_to("/api/generate").len() > before + 1;
     wait::until_within("the node keeps it", LONG, kept).await;
     wait::until_eq("it keeps its context", || engine.loaded_models()[0].context_length, 8192).await;
     assert_eq!(engine.stats().loads, loaded);
